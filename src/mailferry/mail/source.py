@@ -109,11 +109,12 @@ class MailSource(Protocol):
         """
         ...
 
-    async def probe(self, operation: Operation) -> Probe | None:
+    async def probe(self, operation: Operation, blobs: BlobReader) -> Probe | None:
         """Note, before an attempt, what tells afterwards whether it was carried out.
 
-        None for operations that may be carried out twice without harm (flags, expunges of named
-        messages, subscriptions).
+        `blobs` gives the content of an append, whose Message-ID is worth noting.  None for
+        operations that may be carried out twice without harm (flags, expunges of named messages,
+        subscriptions).
         """
         ...
 

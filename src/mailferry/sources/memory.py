@@ -220,7 +220,7 @@ class MemorySource:
 
     # Changing, for a replica
 
-    async def probe(self, operation: Operation) -> Probe | None:
+    async def probe(self, operation: Operation, blobs: BlobReader) -> Probe | None:
         """See MailSource."""
         return probe(self._account, operation)
 
