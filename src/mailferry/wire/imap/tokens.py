@@ -8,7 +8,7 @@ for responses, where the place of a value says its type.  Commands have a scanne
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from mailferry.wire.errors import RemoteProtocolError
@@ -26,20 +26,24 @@ zeros stays bytes, so that nothing is lost where a name was meant: a mailbox cal
 """
 
 # Lenient where servers are: any white space but none needed between lists and strings, octets above
-# 127 anywhere, any escaped octet in a quoted string.
+# 127 anywhere, any escaped octet in a quoted string.  Every octet matches something, so that the
+# matches follow each other without gaps.
 _TOKEN: Final = re.compile(
     rb"""[ ]*+(?:
       (\()                                                          # 1
     | (\))                                                          # 2
     | "([^"\\\r\n]*+)"                                              # 3: a plain quoted string
-    | "((?:[^"\\\r\n]|\\[^\r\n])*+)"                                # 4: one with escapes
-    | ~?\{[0-9]{1,20}\+?\}(\r\n)                                    # 5: a literal
-    | ((?:BODY|BINARY)(?:\.PEEK|\.SIZE)?                            # 6: a section
+    | ([Nn][Ii][Ll])(?![^ ()])                                      # 4
+    | ([^\x00-\x20\x7f()"{\[]++)(?![^ ()])                          # 5: an atom or a number
+    | "((?:[^"\\\r\n]|\\[^\r\n])*+)"                                # 6: a string with escapes
+    | (~?\{[0-9]{1,20}\+?\}\r\n)                                    # 7: a literal
+    | ((?i:BODY|BINARY)(?i:\.PEEK|\.SIZE)?                          # 8: a section
        \[(?:[^\]"\r\n]|"(?:[^"\\\r\n]|\\[^\r\n])*+")*+\](?:<[0-9.]+>)?)
-    | ([^\x00-\x20\x7f()"{]++)                                      # 7: an atom
+    | ([^\x00-\x20\x7f()"{]++)                                      # 9: an atom with a bracket
     | \Z
+    | (.)                                                           # 10: a mistake
     )""",
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.DOTALL,
 )
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -56,18 +60,12 @@ def tokenize(text: bytes, literals: Sequence[Literal] = (), start: int = 0) -> l
     current = root
     stack: list[list[Value]] = []
     following = iter(literals)
-    match = _TOKEN.match
-    position = start
-    while True:
-        found = match(text, position)
-        if found is None:
-            raise RemoteProtocolError(f"not a token at octet {position}")
-        position = found.end()
+    for found in _TOKEN.finditer(text, start):
         kind = found.lastindex
-        if kind == 7:
-            current.append(_atom(found[7]))
-        elif kind == 3:
+        if kind == 3:
             current.append(found[3])
+        elif kind == 5:
+            current.append(_atom(found[5]))
         elif kind == 1:
             if len(stack) >= NESTING_MAX:
                 raise RemoteProtocolError("parentheses nest too deep")
@@ -77,27 +75,32 @@ def tokenize(text: bytes, literals: Sequence[Literal] = (), start: int = 0) -> l
             current = inner
         elif kind == 2:
             if not stack:
-                raise RemoteProtocolError(f"closing parenthesis too many at octet {position - 1}")
+                raise RemoteProtocolError(f"closing parenthesis too many at octet {found.start()}")
             current = stack.pop()
-        elif kind == 6:
-            current.append(found[6])
         elif kind == 4:
-            current.append(_ESCAPED.sub(rb"\1", found[4]))
-        elif kind == 5:
-            literal = next(following, None)
-            if literal is None:
-                raise RemoteProtocolError(f"no literal for the marker at octet {position}")
-            current.append(literal)
-        elif stack:
-            raise RemoteProtocolError("a parenthesis is not closed")
-        else:
-            return root
+            current.append(None)
+        elif kind == 6:
+            current.append(_ESCAPED.sub(rb"\1", found[6]))
+        elif kind == 7:
+            current.append(_following(following, found.start()))
+        elif kind == 8 or kind == 9:
+            current.append(found[kind])
+        elif kind == 10:
+            raise RemoteProtocolError(f"not a token at octet {found.start(10)}")
+    if stack:
+        raise RemoteProtocolError("a parenthesis is not closed")
+    return root
 
 
 def _atom(octets: bytes) -> Value:
-    if octets.isdigit():
-        plain = octets[0] != 0x30 or octets == b"0"
-        return int(octets) if plain and len(octets) <= NUMBER_DIGITS_MAX else octets
-    if len(octets) == 3 and octets.upper() == b"NIL":
-        return None
-    return octets
+    if not octets.isdigit():
+        return octets
+    plain = octets[0] != 0x30 or octets == b"0"
+    return int(octets) if plain and len(octets) <= NUMBER_DIGITS_MAX else octets
+
+
+def _following(literals: Iterator[Literal], position: int) -> Literal:
+    literal = next(literals, None)
+    if literal is None:
+        raise RemoteProtocolError(f"no literal for the marker at octet {position}")
+    return literal
