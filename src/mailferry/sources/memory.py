@@ -318,6 +318,9 @@ def _summary(message: Message, what: frozenset[SummaryItem]) -> Summary:
         modseq=message.modseq,
         internal_date=message.internal_date if SummaryItem.INTERNAL_DATE in what else None,
         size=len(content.data) if SummaryItem.SIZE in what else None,
+        envelope=content.envelope if SummaryItem.ENVELOPE in what else None,
+        body_structure=content.body_structure if SummaryItem.BODY_STRUCTURE in what else None,
+        header_fields=content.listed_fields if SummaryItem.HEADER_FIELDS in what else None,
         header=content.header if SummaryItem.HEADER in what else None,
         email_id=f"M{content.id[:24]}" if SummaryItem.EMAIL_ID in what else None,
     )

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-import re
+from functools import cached_property
 from typing import Final
 
 from mailferry.mail.errors import SectionNotFound
-from mailferry.mail.message import HEADER, HEADER_LENGTH_MAX, TEXT, WHOLE, BlobId, Section
+from mailferry.mail.message import HEADER_LENGTH_MAX, LISTED_FIELDS, BlobId, Section
+from mailferry.wire.mime.header import select_fields
+from mailferry.wire.mime.part import Part
+from mailferry.wire.mime.scanner import scan
+from mailferry.wire.mime.sections import section_range
+from mailferry.wire.mime.structure import body_structure, envelope
 
-_END_OF_HEADER: Final = re.compile(rb"\A\r?\n|\r?\n\r?\n")
+_LISTED: Final = frozenset(name.lower().encode() for name in LISTED_FIELDS)
 
 
 class Content:
-    """Octets of a message, shared by all messages that consist of them."""
-
-    __slots__ = ("__weakref__", "_header_length", "data", "id")
+    """Octets of a message, shared by all messages that consist of them; looked at when first asked."""
 
     def __init__(self, data: bytes) -> None:
         self.data: Final = data
         self.id: Final = BlobId(hashlib.sha256(data).hexdigest())
-        end = _END_OF_HEADER.search(data)
-        self._header_length = end.end() if end else len(data)
+
+    @cached_property
+    def structure(self) -> Part:
+        """The tree of its parts."""
+        return scan(self.data)
+
+    @cached_property
+    def envelope(self) -> bytes:
+        """In IMAP's own form."""
+        return envelope(self.structure)
+
+    @cached_property
+    def body_structure(self) -> bytes:
+        """In IMAP's own form."""
+        return body_structure(self.structure)
 
     @property
     def header(self) -> bytes:
         """The header with the empty line, cut off at HEADER_LENGTH_MAX."""
-        return self.data[: min(self._header_length, HEADER_LENGTH_MAX)]
+        return self.data[: min(self.structure.body_start, HEADER_LENGTH_MAX)]
+
+    @cached_property
+    def listed_fields(self) -> bytes:
+        """The fields that lists are drawn from, with the empty line."""
+        return select_fields(self.header, _LISTED)
 
     def section(self, section: Section) -> tuple[int, int]:
         """Return where a section begins and ends.
@@ -34,10 +55,7 @@ class Content:
         Raises:
             SectionNotFound: the message has no such section.
         """
-        if section == WHOLE:
-            return 0, len(self.data)
-        if section == HEADER:
-            return 0, self._header_length
-        if section == TEXT:
-            return self._header_length, len(self.data)
-        raise SectionNotFound(section)
+        found = section_range(self.structure, section)
+        if found is None:
+            raise SectionNotFound(section)
+        return found

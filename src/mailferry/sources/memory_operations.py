@@ -243,31 +243,36 @@ def paths_of(account: Account, operation: Operation) -> tuple[MailboxPath, Mailb
 
 def probe(account: Account, operation: Operation) -> Probe | None:
     """Note what `lookup` will compare with; see MailSource.probe."""
+    try:
+        noted = _noted(account, operation)
+    except MailboxNotFound:
+        return None  # It will be refused however often it is tried.
+    return None if noted is None else Probe(json.dumps(noted).encode())
+
+
+def _noted(account: Account, operation: Operation) -> dict[str, Any] | None:
     match operation:
         case SetFlags() | Expunge() | Subscribe() | Unsubscribe():
             return None
         case Append():
-            noted = {
+            return {
                 "uid_next": account.box(operation.mailbox).uid_next,
                 "contents": [[0, operation.blob]],
             }
         case Copy() | Move():
             box = account.box(operation.mailbox)
-            noted = {
+            there = [each for each in operation.messages if each in box.messages]
+            return {
                 "uid_next": account.box(operation.target).uid_next,
-                "contents": [
-                    [each, box.messages[each].content.id]
-                    for each in operation.messages
-                    if each in box.messages
-                ],
+                "contents": [[each, box.messages[each].content.id] for each in there],
             }
         case CreateMailbox():
-            noted = {"existed": account.find(operation.path) is not None}
+            return {"existed": account.find(operation.path) is not None}
         case DeleteMailbox() | RenameMailbox():
-            noted = {}
+            account.box(operation.mailbox)
+            return {}
         case _:
             assert_never(operation)
-    return Probe(json.dumps(noted).encode())
 
 
 def lookup(account: Account, attempt: Attempt) -> Outcome:
