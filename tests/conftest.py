@@ -1,0 +1,21 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.lab.fixtures import dovecot, dovecots, own_dovecot, user
+
+__all__ = ["dovecot", "dovecots", "own_dovecot", "user"]
+
+# No deadline: the machine may be busy.  Each run draws new examples; a failure prints how to repeat it.
+settings.register_profile(
+    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the fast tests first: what starts real programs comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("system") is not None)
