@@ -1,0 +1,356 @@
+"""Finding the parts of a message in one pass, in bounded memory (RFC 2046 §5.1).
+
+Theory of operation
+-------------------
+The scanner is always in one of four states, each a method that looks at the window (the octets
+that were fed and are still needed), moves the cursor, and says whether it got anywhere:
+
+    _in_header      looks for the end of a header: its empty line, the boundary of a multipart
+                    around it, or the end of the message; then enters what the header announces
+    _in_body        looks for the boundaries of the multiparts around it; finding one ends all
+                    parts inside that multipart
+    _in_delimiter   goes past the rest of a boundary line; then a part begins, or the epilogue
+    _in_rest        no part can begin or end any more: only counts lines
+
+Open parts form a stack: a multipart, the part inside it that is being read, and so on; a
+message/rfc822 part and the message in it too.  A multipart listens for its boundary from the end of
+its header to its closing line ("--boundary--"); what follows is epilogue.  As RFC 2046 §5.1.1 has
+it, a boundary line need only begin with the boundary; when several fit, the longest wins, of equal
+ones the innermost.
+
+The cursor enters a state at the beginning of a line.  One octet before the cursor always stays in
+the window, so that every line that can be looked at has a line feed before it; a window begins its
+life with one that is not of the message.
+
+The window never holds more than a header (HEADER_LENGTH_MAX) or the head of a line, besides the
+chunk just fed.  Past a limit nothing is refused: the rest is opaque.  Where mail is broken, the
+choices are Dovecot's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mailferry.wire.mime.content import CONTENT_FIELDS, parse_content
+from mailferry.wire.mime.header import field_name, field_value, raw_fields
+from mailferry.wire.mime.part import (
+    BOUNDARY_LENGTH_MAX,
+    FIELDS_LENGTH_MAX,
+    HEADER_LENGTH_MAX,
+    OPAQUE,
+    PART_COUNT_MAX,
+    PART_DEPTH_MAX,
+    PLAIN_TEXT,
+    Content,
+    Part,
+)
+from mailferry.wire.mime.structure import ENVELOPE_FIELDS, make_envelope
+
+# Octets of a line that decide whether it is a boundary: "--" boundary "--" CRLF.
+_LINE_HEAD_MAX: Final = 2 + BOUNDARY_LENGTH_MAX + 2 + 2
+_DASHES: Final = b"\n--"
+# What may end a header: an empty line, or a line that may be a boundary.
+_HEADER_STOP: Final = re.compile(rb"\n(?:\r?\n|--)")
+# Octets at the end of the window in which a stop may have begun: LF CR, or LF "-".
+_STOP_BEGUN_MAX: Final = 2
+_CHUNK_LENGTH: Final = 64 * 1024  # Octets that `scan` looks at in one go.
+
+_MIME_VERSION: Final = b"mime-version"
+_KEPT_FIELDS: Final = CONTENT_FIELDS | {_MIME_VERSION}
+
+
+@dataclass(slots=True)
+class _Open:
+    """A part that is being read."""
+
+    header_start: int
+    parent: _Open | None
+    depth: int = 0
+    body_start: int = 0
+    newlines_before: int = 0
+    """Line feeds of the message before the body."""
+    content: Content = PLAIN_TEXT
+    envelope: bytes | None = None
+    boundary: bytes = b""
+    """Of a multipart, once its header was read."""
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def is_whole_message(self) -> bool:
+        """Whether this is the message itself or one inside a message/rfc822 part."""
+        return self.parent is None or self.parent.content.is_message
+
+
+class Scanner:
+    """Takes a message in chunks of any size and gives the tree of its parts.
+
+    Feed all chunks in order, then `close()` once.  No input is refused and nothing raises.
+    """
+
+    def __init__(self) -> None:
+        self._window = bytearray(b"\n")
+        self._origin = -1  # Offset of the window in the message.
+        self._cursor = 1  # Offset in the window: what is before has been dealt with.
+        self._searched = 0  # Offset in the window: no stop begins before it.
+        self._newlines = 0  # Line feeds of the message before the cursor.
+        self._closing = False
+        self._overlong = b""  # The beginning of a header that is longer than HEADER_LENGTH_MAX.
+        self._fields_length = 0  # Octets of all kept fields so far.
+        self._part_count = 1
+        self._part = _Open(0, None)
+        self._listening: list[_Open] = []  # Multiparts, outermost first.
+        self._state: Callable[[], bool] = self._in_header
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """Look at the next octets of the message."""
+        self._window += chunk
+        self._run()
+
+    def close(self) -> Part:
+        """End the message and return its tree."""
+        self._closing = True
+        self._run()
+        end = self._origin + self._cursor
+        while (parent := self._part.parent) is not None:
+            self._finish(end)
+            self._part = parent
+        return self._finished(self._part, end)
+
+    def _run(self) -> None:
+        while self._state():
+            pass
+        done = self._cursor - 1
+        del self._window[:done]
+        self._origin += done
+        self._cursor = 1
+        self._searched = max(0, self._searched - done)
+
+    def _advance(self, to: int) -> None:
+        """Move the cursor forward to an offset in the window, counting the lines it passes."""
+        if to > self._cursor:
+            self._newlines += self._window.count(b"\n", self._cursor, to)
+            self._cursor = to
+        self._searched = max(self._searched, self._cursor - 1)
+
+    # --- header -----------------------------------------------------------------------------
+
+    def _in_header(self) -> bool:
+        stop = self._header_stop()
+        if stop is None:
+            self._spare_the_window()
+            return False
+        line_start, body_start = stop
+        header = self._overlong or bytes(self._window[self._cursor : line_start])
+        self._overlong = b""
+        self._advance(body_start)
+        part = self._part
+        part.body_start = self._origin + self._cursor
+        part.newlines_before = self._newlines
+        self._describe(part, header)
+        self._enter(part, complete=line_start < body_start)
+        return True
+
+    def _header_stop(self) -> tuple[int, int] | None:
+        """Return where the fields of the header end and where the body begins; None: not here yet."""
+        window = self._window
+        while match := _HEADER_STOP.search(window, self._searched):
+            line_start = match.start() + 1
+            if not match[0].endswith(b"--"):
+                return line_start, match.end()
+            if self._listening:
+                line = self._line_head(line_start)
+                if line is None:
+                    self._searched = match.start()
+                    return None
+                if self._listener(line):
+                    end = max(self._cursor, self._before_line(line_start))
+                    return end, end
+            self._searched = line_start
+        if self._closing:
+            return len(window), len(window)
+        self._searched = max(self._searched, len(window) - _STOP_BEGUN_MAX)
+        return None
+
+    def _spare_the_window(self) -> None:
+        """Let go of what a header has past its limit."""
+        window = self._window
+        if self._overlong or len(window) - self._cursor > HEADER_LENGTH_MAX + _LINE_HEAD_MAX:
+            limit = self._cursor + HEADER_LENGTH_MAX
+            self._overlong = self._overlong or bytes(window[self._cursor : limit])
+            self._advance(self._searched)
+
+    def _describe(self, part: _Open, header: bytes) -> None:
+        """Take what the part says of itself from its header."""
+        fields: dict[bytes, bytes] = {}
+        envelope_fields: dict[bytes, bytes] = {}
+        wants_envelope = part.is_whole_message
+        for raw in raw_fields(header):
+            name = field_name(raw)
+            if name in _KEPT_FIELDS:
+                if name not in fields and self._affords(raw):
+                    fields[name] = field_value(raw)
+            elif wants_envelope and name in ENVELOPE_FIELDS and self._affords(raw):
+                envelope_fields[name] = field_value(raw)
+        if wants_envelope:
+            part.envelope = make_envelope(envelope_fields)
+        inside_multipart = not wants_envelope
+        if (
+            inside_multipart
+            or b"content-type" in fields
+            or fields.pop(_MIME_VERSION, None) is not None
+        ):
+            part.content = parse_content(fields)
+        if b"content-type" not in fields and _in_digest(part):
+            part.content = replace(part.content, type=b"message", subtype=b"rfc822")
+
+    def _affords(self, raw: bytes) -> bool:
+        self._fields_length += len(raw)
+        return self._fields_length <= FIELDS_LENGTH_MAX
+
+    def _enter(self, part: _Open, *, complete: bool) -> None:
+        """Go on with what a header announces; `complete` when it ended with its empty line."""
+        content = part.content
+        if content.is_multipart or content.is_message:
+            if part.depth + 1 >= PART_DEPTH_MAX or self._part_count >= PART_COUNT_MAX:
+                part.content = replace(content, type=OPAQUE.type, subtype=OPAQUE.subtype)
+            elif content.is_message:
+                part.content = replace(content, type=b"message", subtype=b"rfc822")
+                self._begin(part)
+                return
+            elif complete and (boundary := content.parameter(b"boundary")) is not None:
+                part.boundary = boundary[:BOUNDARY_LENGTH_MAX]
+                self._listening.append(part)
+        self._state = self._in_body
+
+    def _begin(self, parent: _Open) -> None:
+        """Begin a part inside `parent` at the cursor."""
+        self._part = _Open(self._origin + self._cursor, parent, parent.depth + 1)
+        self._part_count += 1
+        self._state = self._in_header
+
+    # --- body -------------------------------------------------------------------------------
+
+    def _in_body(self) -> bool:
+        if not self._listening or self._part_count >= PART_COUNT_MAX:
+            self._state = self._in_rest
+            return True
+        window = self._window
+        while (newline := window.find(_DASHES, self._searched)) >= 0:
+            line = self._line_head(newline + 1)
+            if line is None:
+                self._searched = newline
+                self._advance(newline)
+                return False
+            if listener := self._listener(line):
+                self._end_inside(listener, newline + 1)
+                self._close_listeners(listener, line)
+                return True
+            self._searched = newline + 1
+        self._advance(len(window) if self._closing else len(window) - _STOP_BEGUN_MAX)
+        return False
+
+    def _line_head(self, start: int) -> bytes | None:
+        """Return what decides whether the line at `start` is a boundary; None: not here yet."""
+        limit = start + _LINE_HEAD_MAX
+        newline = self._window.find(b"\n", start, limit)
+        if newline >= 0:
+            return bytes(self._window[start : newline + 1])
+        if len(self._window) < limit and not self._closing:
+            return None
+        return bytes(self._window[start:limit])
+
+    def _listener(self, line: bytes) -> _Open | None:
+        """Return the multipart whose boundary the line is."""
+        name = line[2:]
+        if name.endswith(b"\n"):
+            name = name.removesuffix(b"\n").removesuffix(b"\r")
+            if len(name) > len(b"--"):
+                # A boundary may itself end with dashes: those of a closing line are not its own.
+                name = name.removesuffix(b"--")
+        best: _Open | None = None
+        for part in reversed(self._listening):
+            if name.startswith(part.boundary) and (
+                best is None or len(part.boundary) > len(best.boundary)
+            ):
+                best = part
+        return best
+
+    def _before_line(self, line_start: int) -> int:
+        """Return the offset of the line end that stands before a boundary line and belongs to it."""
+        newline = line_start - 1
+        return newline - (self._window[newline - 1 : newline] == b"\r")
+
+    def _end_inside(self, listener: _Open, line_start: int) -> None:
+        """End the parts inside `listener` before the boundary line that begins at `line_start`."""
+        end = max(self._part.body_start, self._origin + self._before_line(line_start))
+        self._advance(line_start - 1)
+        while self._part is not listener:
+            parent = self._part.parent
+            assert parent is not None, "a listener is always around the part being read"  # noqa: S101
+            self._finish(end)
+            self._part = parent
+        self._advance(line_start)
+
+    def _close_listeners(self, listener: _Open, line: bytes) -> None:
+        """Forget the multiparts that a boundary line of `listener` ends."""
+        closed = line.startswith(b"--", 2 + len(listener.boundary))
+        index = self._listening.index(listener)
+        del self._listening[index if closed else index + 1 :]
+        self._state = self._in_delimiter
+
+    def _in_delimiter(self) -> bool:
+        newline = self._window.find(b"\n", self._cursor)
+        if newline < 0:
+            self._advance(len(self._window))
+            return False
+        self._advance(newline + 1)
+        if self._listening and self._listening[-1] is self._part:
+            self._begin(self._part)
+        else:
+            self._state = self._in_body  # The epilogue.
+        return True
+
+    def _in_rest(self) -> bool:
+        self._advance(len(self._window))
+        return False
+
+    # --- the tree ---------------------------------------------------------------------------
+
+    def _finish(self, end: int) -> None:
+        """Put the part being read into its parent."""
+        parent = self._part.parent
+        if parent is not None:
+            parent.parts.append(self._finished(self._part, end))
+
+    def _finished(self, part: _Open, end: int) -> Part:
+        return Part(
+            header_start=part.header_start,
+            body_start=part.body_start,
+            end=end,
+            lines=self._newlines - part.newlines_before,
+            content=part.content,
+            envelope=part.envelope,
+            parts=tuple(part.parts),
+        )
+
+
+def scan(message: bytes | memoryview) -> Part:
+    """Return the tree of a message that is here as a whole."""
+    scanner = Scanner()
+    with memoryview(message) as view:
+        for start in range(0, len(view), _CHUNK_LENGTH):
+            scanner.feed(view[start : start + _CHUNK_LENGTH])
+    return scanner.close()
+
+
+def _in_digest(part: _Open) -> bool:
+    """Whether the part is a message when it does not say what it is (RFC 2046 §5.1.5)."""
+    parent = part.parent
+    return (
+        parent is not None
+        and parent.content.is_multipart
+        and parent.content.subtype.lower() == b"digest"
+    )
