@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from mailferry.sources.memory import MemorySource
-from tests.contract.world import Party, StagingWorld, World
+from tests.contract.client import Client
+from tests.contract.world import Party, StagingWorld, World, inbox_of
 
 
 class MemoryWorld:
@@ -54,3 +55,9 @@ def party(world: World) -> Party:
 async def staging_world(request: pytest.FixtureRequest) -> AsyncIterator[StagingWorld]:
     async with STAGING_SOURCES[request.param]() as made:
         yield made
+
+
+@pytest.fixture
+async def client(staging_world: StagingWorld) -> Client:
+    await staging_world.catch_up()
+    return Client(staging_world, await inbox_of(staging_world.source))
