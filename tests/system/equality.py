@@ -94,13 +94,13 @@ def look(
     account = AccountSeen(endpoint.name)
     with StreamingImap(endpoint) as session:
         names: dict[Path, bytes] = {}
-        for path, name, attributes in _listed(session.run('LIST "" "*"')):
+        for path, name, attributes in listed(session.run('LIST "" "*"')):
             if only is None or path in only:
                 names[path] = name
                 account.mailboxes[path] = MailboxSeen(attributes & _TELLING_ATTRIBUTES)
         account.subscribed = frozenset(
             path
-            for path, _, _ in _listed(session.run('LSUB "" "*"'))
+            for path, _, _ in listed(session.run('LSUB "" "*"'))
             if only is None or path in only
         )
         for path, mailbox in account.mailboxes.items():
@@ -109,7 +109,8 @@ def look(
     return account
 
 
-def _listed(responses: Sequence[Response]) -> Iterator[tuple[Path, bytes, frozenset[bytes]]]:
+def listed(responses: Sequence[Response]) -> Iterator[tuple[Path, bytes, frozenset[bytes]]]:
+    """Yield path, name on the wire and attributes (lower case) of what LIST or LSUB answered."""
     for response in responses:
         if match := _LISTED.fullmatch(response.text):
             name = match[3]
