@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.lab import corpus
 from tests.lab.fixtures import dovecot, dovecots, own_dovecot, user
 
 __all__ = ["dovecot", "dovecots", "own_dovecot", "user"]
@@ -19,3 +20,8 @@ settings.load_profile("default")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the fast tests first: what starts real programs comes last."""
     items.sort(key=lambda item: item.get_closest_marker("system") is not None)
+
+
+def pytest_report_header() -> str:
+    """Say how much mail there is to test with."""
+    return f"mail: {corpus.description()}"
