@@ -1,0 +1,182 @@
+"""Which waiting operations go to the server next, and together.
+
+Operations that share a mailbox keep their order; others do not wait for each other.  What may go now
+is cut into *lanes*: the operations of one lane go one after the other in one call, different lanes
+at the same time.  Neighbouring flag changes of a lane are merged, so that a hundred of them are one
+STORE with a set of UIDs.
+
+Something that takes messages away never goes in the same call as a copy of the same messages before
+it: if the server refuses the copy, the removal must not have happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from mailferry.mail.mailbox import MailboxId
+from mailferry.mail.message import MessageId
+from mailferry.mail.operation import (
+    Append,
+    Copy,
+    CreateMailbox,
+    DeleteMailbox,
+    Expunge,
+    Move,
+    Operation,
+    OperationId,
+    RenameMailbox,
+    SetFlags,
+    Subscribe,
+    Unsubscribe,
+)
+from mailferry.sync.fold import FlagChange, net_change
+
+LANE_LENGTH_MAX: Final = 100  # Operations: what one call carries, so that outcomes come in steps.
+LANE_OCTETS_MAX: Final = 1024 * 1024  # Appended octets: a big one ends its lane.
+LANES_MAX: Final = 4  # Calls at the same time; a server allows an account some ten sessions.
+
+Key: TypeAlias = Hashable
+THE_LIST: Final[Key] = "the list of mailboxes"
+"""Shared by all operations that change names: they keep their order among each other."""
+
+
+def keys_of(
+    operation: Operation, made: Collection[MailboxId], below: Collection[MailboxId]
+) -> frozenset[Key]:
+    """Return what an operation shares with others that must keep their order with it.
+
+    `made` are the mailboxes that it creates, `below` those under the one that it renames.
+    """
+    match operation:
+        case SetFlags() | Expunge() | Append():
+            return frozenset({operation.mailbox})
+        case Copy() | Move():
+            return frozenset({operation.mailbox, operation.target})
+        case CreateMailbox():
+            return frozenset({THE_LIST, *made})
+        case RenameMailbox() | DeleteMailbox():
+            return frozenset({THE_LIST, operation.mailbox, *below})
+        case Subscribe() | Unsubscribe():
+            return frozenset({("subscription", operation.path)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An operation that is not final yet."""
+
+    sequence: int
+    operation: Operation
+    keys: frozenset[Key]
+    ready: bool
+    """False while it is staged, under way, waiting for its next try, or names what the server has
+    no name for yet.  It still keeps those behind it waiting."""
+
+
+Lane: TypeAlias = tuple[Waiting, ...]
+
+
+def lanes(waiting: Sequence[Waiting], under_way: int = 0) -> list[Lane]:
+    """Return what may go now; `waiting` is in the order of staging."""
+    blocked: set[Key] = set()
+    chosen: list[list[Waiting]] = []
+    for one in waiting:
+        if not one.ready or one.keys & blocked:
+            blocked |= one.keys
+            continue
+        sharing = [lane for lane in chosen if any(one.keys & other.keys for other in lane)]
+        if not sharing and len(chosen) + under_way < LANES_MAX:
+            chosen.append([one])
+        elif len(sharing) == 1 and _may_follow(sharing[0], one):
+            sharing[0].append(one)
+        else:
+            blocked |= one.keys
+    return [tuple(lane) for lane in chosen]
+
+
+def _may_follow(lane: Sequence[Waiting], one: Waiting) -> bool:
+    if len(lane) >= LANE_LENGTH_MAX or _octets(lane) >= LANE_OCTETS_MAX:
+        return False
+    if isinstance(one.operation, RenameMailbox | DeleteMailbox | CreateMailbox):
+        return False  # What comes after may have other names: the answer must be known first.
+    if any(
+        isinstance(each.operation, RenameMailbox | DeleteMailbox | CreateMailbox) for each in lane
+    ):
+        return False
+    if not isinstance(one.operation, Expunge | Move):
+        return True
+    going = set(one.operation.messages)
+    return not any(
+        isinstance(each.operation, Copy | Move) and going.intersection(each.operation.messages)
+        for each in lane
+    )
+
+
+def _octets(lane: Sequence[Waiting]) -> int:
+    return sum(each.operation.size for each in lane if isinstance(each.operation, Append))
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One operation to be sent, and the operations that are done when it is done."""
+
+    operation: Operation
+    covers: tuple[int, ...]
+    """Sequence numbers, ascending."""
+
+
+def parcels(lane: Lane) -> list[Parcel]:
+    """Return what a lane sends, in order, with its flag changes merged."""
+    result: list[Parcel] = []
+    run: list[tuple[int, SetFlags]] = []
+    for one in lane:
+        operation = one.operation
+        if run and not (isinstance(operation, SetFlags) and operation.mailbox == run[0][1].mailbox):
+            result += _merged(run)
+            run = []
+        if isinstance(operation, SetFlags):
+            run.append((one.sequence, operation))
+        else:
+            result.append(Parcel(operation, (one.sequence,)))
+    if run:
+        result += _merged(run)
+    return result
+
+
+def _merged(run: Sequence[tuple[int, SetFlags]]) -> list[Parcel]:
+    """Return one SetFlags for each net change, however many operations it came from."""
+    changes: defaultdict[MessageId, list[tuple[int, SetFlags]]] = defaultdict(list)
+    for sequence, operation in run:
+        for message in operation.messages:
+            changes[message].append((sequence, operation))
+    groups: defaultdict[FlagChange, list[MessageId]] = defaultdict(list)
+    covers: defaultdict[FlagChange, set[int]] = defaultdict(set)
+    for message, touching in changes.items():
+        net = net_change(FlagChange(each.add, each.remove) for _, each in touching)
+        groups[net].append(message)
+        covers[net].update(sequence for sequence, _ in touching)
+    by_sequence = dict(run)
+    return [
+        Parcel(
+            SetFlags(
+                id=_id_of([by_sequence[each].id for each in sorted(covers[net])], net, len(groups)),
+                mailbox=run[0][1].mailbox,
+                messages=tuple(sorted(messages)),
+                add=net.add,
+                remove=net.remove,
+            ),
+            tuple(sorted(covers[net])),
+        )
+        for net, messages in groups.items()
+    ]
+
+
+def _id_of(ids: Sequence[OperationId], net: FlagChange, groups: int) -> OperationId:
+    """Return an id that no other content has: receivers may know operations by it."""
+    if len(ids) == 1 and groups == 1:
+        return ids[0]
+    text = "\n".join([*ids, "+", *sorted(net.add), "-", *sorted(net.remove)])
+    return OperationId(hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
