@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -122,6 +122,13 @@ def open_reader(path: Path, file_format: FileFormat) -> apsw.Connection:
         _configure(connection, file_format)
         connection.pragma("query_only", True)
         return connection
+
+
+def rows(
+    connection: apsw.Connection, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()
+) -> list[tuple[Any, ...]]:
+    """Return all rows at once: who then writes to the same tables must not be reading still."""
+    return connection.execute(sql, bindings).fetchall()
 
 
 def _create_private(path: Path) -> None:

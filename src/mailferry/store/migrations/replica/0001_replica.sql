@@ -4,7 +4,7 @@ CREATE TABLE setting (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO setting (name, value) VALUES ('modseq', 1), ('use', 0);
+INSERT INTO setting (name, value) VALUES ('modseq', 1), ('use', 0), ('stored', 0);
 
 -- Mailboxes as the server last listed them (or as born here: `listed` = 0), and our numbers.
 CREATE TABLE mailbox (
@@ -39,6 +39,7 @@ CREATE TABLE message (
     modseq INTEGER NOT NULL,
     created_modseq INTEGER NOT NULL,
     listed INTEGER NOT NULL DEFAULT 0,  -- 1: what a list needs is here
+    wanted INTEGER NOT NULL DEFAULT 0,  -- 1: the body is to be fetched ahead of time
     parse INTEGER NOT NULL DEFAULT 0,   -- our tree of the body: 0 unknown, 1 the server's, 2 differs
     internal_date INTEGER,              -- seconds since 1970
     zone_min INTEGER,                   -- minutes east of Greenwich
@@ -49,6 +50,7 @@ CREATE TABLE message (
 CREATE INDEX message_by_modseq ON message (mailbox, modseq, id) WHERE hidden = 0;
 CREATE INDEX message_by_uid ON message (mailbox, uid);
 CREATE INDEX message_unlisted ON message (mailbox, uid) WHERE listed = 0;
+CREATE INDEX message_wanted ON message (id) WHERE wanted = 1;
 
 CREATE TABLE summary (
     message INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
@@ -102,6 +104,15 @@ CREATE TABLE body (
     tree BLOB                           -- msgpack: our parse
 ) STRICT;
 CREATE INDEX body_by_use ON body (used);
+CREATE TRIGGER stored_insert AFTER INSERT ON body BEGIN
+    UPDATE setting SET value = value + NEW.stored WHERE name = 'stored';
+END;
+CREATE TRIGGER stored_update AFTER UPDATE OF stored ON body BEGIN
+    UPDATE setting SET value = value + NEW.stored - OLD.stored WHERE name = 'stored';
+END;
+CREATE TRIGGER stored_delete AFTER DELETE ON body BEGIN
+    UPDATE setting SET value = value - OLD.stored WHERE name = 'stored';
+END;
 
 CREATE TABLE body_chunk (
     id INTEGER PRIMARY KEY,
