@@ -35,8 +35,8 @@ with us, where it is counted."""
 
 _SIOCOUTQ: Final = termios.TIOCOUTQ
 """tcp(7): octets in the send queue, sent and not acknowledged ones included."""
-_ESTABLISHED: Final = frozenset({1, 8})
-"""TCP_ESTABLISHED and TCP_CLOSE_WAIT of linux/tcp_states.h: we can send, nothing has broken."""
+_UNBROKEN: Final = frozenset({1, 4, 5, 8})
+"""ESTABLISHED, FIN_WAIT1 and FIN_WAIT2 (we sent our end), CLOSE_WAIT (they did): linux/tcp_states.h."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s.
 
 
@@ -72,6 +72,7 @@ class SocketStream(asyncio.BufferedProtocol):
         "_acknowledged",
         "_change",
         "_closing",
+        "_ending",
         "_eof",
         "_failure",
         "_octets_received",
@@ -93,6 +94,7 @@ class SocketStream(asyncio.BufferedProtocol):
         self._change = Change()
         self._failure: ConnectionError | None = None
         self._eof = False
+        self._ending = False
         self._closing = False
         self._paused = False
         self._writable = True
@@ -183,7 +185,8 @@ class SocketStream(asyncio.BufferedProtocol):
         """See ByteStream."""
         self._check_writable()
         self._octets_written += len(data)
-        self._transport.write(data)
+        # Taken over: from Python 3.12 on the transport would keep a view of the caller's buffer.
+        self._transport.write(bytes(data))
         while not self._writable:
             await self._change.wait()
             if self._failure is not None:
@@ -192,6 +195,7 @@ class SocketStream(asyncio.BufferedProtocol):
     async def send_eof(self) -> None:
         """See ByteStream."""
         self._check_writable()
+        self._ending = True
         self._transport.write_eof()
 
     async def aclose(self) -> None:
@@ -230,7 +234,7 @@ class SocketStream(asyncio.BufferedProtocol):
         if self._failure is not None:
             raise renewed(self._failure)
         state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-        if state not in _ESTABLISHED:
+        if state not in _UNBROKEN:
             raise ConnectionResetError("the connection is no longer established")
         return self.unsent + self._unacknowledged()
 
@@ -257,11 +261,14 @@ class SocketStream(asyncio.BufferedProtocol):
             raise renewed(self._failure)
         if self._closing:
             raise ConnectionAbortedError("this stream was closed")
+        if self._ending:
+            raise BrokenPipeError("the end of this stream was already sent")
 
     def _unacknowledged(self) -> int:
         queued = fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, struct.pack("i", 0))
         length: int = struct.unpack("i", queued)[0]
-        return length
+        # The kernel counts the end (FIN) as an octet, once we have no more before it.
+        return length - 1 if length and self._ending and not self.unsent else length
 
     def _resume_reading(self) -> None:
         self._paused = False

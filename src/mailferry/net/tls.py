@@ -191,7 +191,8 @@ class TlsStream:
     @property
     def unread(self) -> int:
         """See ByteStream: octets of records where they are not decrypted yet."""
-        return len(self._drained) + self._incoming.pending + self._below.unread
+        here = len(self._drained) + self._tls.pending() + self._incoming.pending
+        return here + self._below.unread
 
     @property
     def moved(self) -> int:
