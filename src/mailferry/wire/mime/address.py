@@ -186,8 +186,8 @@ def _route(lexer: Lexer) -> bytes:
 def _bare_address(lexer: Lexer) -> Address:
     """Read local-part "@" domain; a comment is taken for the name: "a@b (Name)"."""
     lexer.comment = b""
+    start = lexer.position
     address = Address()
-    quoted = lexer.next == b'"'
     has_domain = False
     try:
         with suppress(_Broken):
@@ -200,30 +200,43 @@ def _bare_address(lexer: Lexer) -> Address:
     if lexer.comment:
         address.name = lexer.comment
     elif not has_domain:
-        _take_for_name(lexer, address, quoted=quoted)
+        _take_for_name(lexer, address, start)
     return address
 
 
-def _take_for_name(lexer: Lexer, address: Address, *, quoted: bool) -> None:
+def _take_for_name(lexer: Lexer, address: Address, start: int) -> None:
     """Decide what words without a domain are: several, or a quoted one, are a name."""
+    if address.mailbox is None:
+        lexer.position = start
     words, _ = _words(lexer)
     more = b" ".join(words)
     if more:
-        address.name = (address.mailbox or b"") + b" " + more
+        address.name = more if address.mailbox is None else address.mailbox + b" " + more
         address.mailbox = None
-    elif quoted:
+    elif lexer.data.startswith(b'"', start):
         address.name, address.mailbox = address.mailbox, None
 
 
 def _local_part(lexer: Lexer) -> bytes:
-    """Read local-part = dot-atom / quoted-string, and the white space after it."""
-    if lexer.next != b'"':
-        return _dot_atom(lexer)
+    """Read local-part = dot-atom / quoted-string, and the white space after it.
+
+    Dots may stand anywhere (".a", "a..b" and "a." are in use); white space may stand before one but
+    not after: "John Q. Public" is no local part.
+    """
     try:
-        text = lexer.quoted_string()
+        if lexer.next == b'"':
+            text = lexer.quoted_string()
+            lexer.skip()
+            return text
+        text = lexer.take(DOTTED)
         lexer.skip()
+        while text and lexer.next == b".":
+            text += lexer.take(DOTTED)
+            lexer.skip()
     except Unterminated:
         raise _Broken from None
+    if not text or (text.endswith(b".") and lexer.next not in (b"@", b"")):
+        raise _Broken
     return text
 
 
@@ -242,16 +255,22 @@ def _domain(lexer: Lexer) -> bytes:
 
 
 def _dot_atom(lexer: Lexer) -> bytes:
-    """Read atoms joined by dots; white space around the dots, as RFC 822 allowed, is dropped."""
-    text = lexer.take(ATOM)
-    if not text:
-        raise _Broken
+    """Read atoms joined by dots; white space around the dots, as RFC 822 allowed, is dropped.
+
+    A dot at the end stays: "example.com." is a name that a server may know.
+    """
+    text = b""
     try:
-        lexer.skip()
-        while lexer.accept(b"."):
+        if ATOM.match(lexer.data, lexer.position):
+            text = lexer.take(DOTTED)
             lexer.skip()
-            text += b"." + lexer.take(ATOM)
+        while lexer.next == b"." or (
+            text.endswith(b".") and ATOM.match(lexer.data, lexer.position)
+        ):
+            text += lexer.take(DOTTED)
             lexer.skip()
     except Unterminated:
         raise _Broken from None
+    if not text or text.startswith(b"."):
+        raise _Broken
     return text

@@ -87,12 +87,13 @@ def _disposition(value: bytes | None) -> tuple[bytes | None, Parameters]:
     if value is None:
         return None, ()
     lexer = Lexer(value)
+    disposition = b""
     try:
         lexer.skip()
         disposition = lexer.take(TOKEN)
         lexer.skip()
     except Unterminated:
-        return None, ()
+        return disposition, ()
     return disposition, _parameters(lexer)
 
 

@@ -18,9 +18,9 @@ its header to its closing line ("--boundary--"); what follows is epilogue.  As R
 it, a boundary line need only begin with the boundary; when several fit, the longest wins, of equal
 ones the innermost.
 
-The cursor enters a state at the beginning of a line.  One octet before the cursor always stays in
-the window, so that every line that can be looked at has a line feed before it; a window begins its
-life with one that is not of the message.
+The cursor enters a state at the beginning of a line.  The line end before the cursor always stays
+in the window, so that every line that can be looked at has a line feed before it; a window begins
+its life with one that is not of the message.
 
 The window never holds more than a header (HEADER_LENGTH_MAX) or the head of a line, besides the
 chunk just fed.  Past a limit nothing is refused: the rest is opaque.  Where mail is broken, the
@@ -54,6 +54,7 @@ _LINE_HEAD_MAX: Final = 2 + BOUNDARY_LENGTH_MAX + 2 + 2
 _DASHES: Final = b"\n--"
 # What may end a header: an empty line, or a line that may be a boundary.
 _HEADER_STOP: Final = re.compile(rb"\n(?:\r?\n|--)")
+_CONTEXT: Final = 2  # Octets before the cursor that stay in the window: a line end.
 # Octets at the end of the window in which a stop may have begun: LF CR, or LF "-".
 _STOP_BEGUN_MAX: Final = 2
 _CHUNK_LENGTH: Final = 64 * 1024  # Octets that `scan` looks at in one go.
@@ -96,6 +97,7 @@ class Scanner:
         self._cursor = 1  # Offset in the window: what is before has been dealt with.
         self._searched = 0  # Offset in the window: no stop begins before it.
         self._newlines = 0  # Line feeds of the message before the cursor.
+        self._epilogue_start = -1  # Offset in the message.
         self._closing = False
         self._overlong = b""  # The beginning of a header that is longer than HEADER_LENGTH_MAX.
         self._fields_length = 0  # Octets of all kept fields so far.
@@ -114,18 +116,17 @@ class Scanner:
         self._closing = True
         self._run()
         end = self._origin + self._cursor
-        while (parent := self._part.parent) is not None:
+        while self._part.parent is not None:
             self._finish(end)
-            self._part = parent
         return self._finished(self._part, end)
 
     def _run(self) -> None:
         while self._state():
             pass
-        done = self._cursor - 1
+        done = max(0, self._cursor - _CONTEXT)
         del self._window[:done]
         self._origin += done
-        self._cursor = 1
+        self._cursor -= done
         self._searched = max(0, self._searched - done)
 
     def _advance(self, to: int) -> None:
@@ -166,8 +167,7 @@ class Scanner:
                     self._searched = match.start()
                     return None
                 if self._listener(line):
-                    end = max(self._cursor, self._before_line(line_start))
-                    return end, end
+                    return line_start, line_start
             self._searched = line_start
         if self._closing:
             return len(window), len(window)
@@ -185,7 +185,7 @@ class Scanner:
     def _describe(self, part: _Open, header: bytes) -> None:
         """Take what the part says of itself from its header."""
         fields: dict[bytes, bytes] = {}
-        envelope_fields: dict[bytes, bytes] = {}
+        envelope_fields: dict[bytes, list[bytes]] = {}
         wants_envelope = part.is_whole_message
         for raw in raw_fields(header):
             name = field_name(raw)
@@ -193,7 +193,7 @@ class Scanner:
                 if name not in fields and self._affords(raw):
                     fields[name] = field_value(raw)
             elif wants_envelope and name in ENVELOPE_FIELDS and self._affords(raw):
-                envelope_fields[name] = field_value(raw)
+                envelope_fields.setdefault(name, []).append(field_value(raw))
         if wants_envelope:
             part.envelope = make_envelope(envelope_fields)
         inside_multipart = not wants_envelope
@@ -203,6 +203,8 @@ class Scanner:
             or fields.pop(_MIME_VERSION, None) is not None
         ):
             part.content = parse_content(fields)
+            if part.parent is None and _is_plain(part.content):
+                part.content = PLAIN_TEXT
         if b"content-type" not in fields and _in_digest(part):
             part.content = replace(part.content, type=b"message", subtype=b"rfc822")
 
@@ -264,34 +266,39 @@ class Scanner:
 
     def _listener(self, line: bytes) -> _Open | None:
         """Return the multipart whose boundary the line is."""
-        name = line[2:]
-        if name.endswith(b"\n"):
-            name = name.removesuffix(b"\n").removesuffix(b"\r")
-            if len(name) > len(b"--"):
-                # A boundary may itself end with dashes: those of a closing line are not its own.
-                name = name.removesuffix(b"--")
+        name = line[2:].removesuffix(b"\n").removesuffix(b"\r")
         best: _Open | None = None
         for part in reversed(self._listening):
-            if name.startswith(part.boundary) and (
-                best is None or len(part.boundary) > len(best.boundary)
-            ):
+            boundary = part.boundary
+            if name in (boundary, boundary + b"--"):
+                return part  # "a--" inside may be a boundary, or the end of an "a" inside.
+            if name.startswith(boundary) and (best is None or len(boundary) > len(best.boundary)):
                 best = part
         return best
 
-    def _before_line(self, line_start: int) -> int:
-        """Return the offset of the line end that stands before a boundary line and belongs to it."""
-        newline = line_start - 1
-        return newline - (self._window[newline - 1 : newline] == b"\r")
-
     def _end_inside(self, listener: _Open, line_start: int) -> None:
-        """End the parts inside `listener` before the boundary line that begins at `line_start`."""
-        end = max(self._part.body_start, self._origin + self._before_line(line_start))
-        self._advance(line_start - 1)
+        """End the parts inside `listener` before the boundary line that begins at `line_start`.
+
+        The line end before that line belongs to it (RFC 2046 §5.1.1), even when it is the empty line
+        of a header: such a part has no body.  Two things keep it, as at Dovecot: a message whose
+        own header runs into the line, and a closing line right before it.
+        """
+        line_offset = self._origin + line_start
+        newline = line_start - 1
+        before = newline - (self._window[newline - 1 : newline] == b"\r")
+        end = self._origin + before
+        if self._epilogue_start == line_offset:
+            end = line_offset
+        self._advance(newline)
         while self._part is not listener:
-            parent = self._part.parent
-            assert parent is not None, "a listener is always around the part being read"  # noqa: S101
+            part = self._part
+            ran_into_line = part.header_start < line_offset == part.body_start
+            part.header_start = min(part.header_start, end)
+            part.body_start = min(part.body_start, end)
             self._finish(end)
-            self._part = parent
+            if ran_into_line:
+                self._advance(line_start)
+                end = line_offset
         self._advance(line_start)
 
     def _close_listeners(self, listener: _Open, line: bytes) -> None:
@@ -310,6 +317,7 @@ class Scanner:
         if self._listening and self._listening[-1] is self._part:
             self._begin(self._part)
         else:
+            self._epilogue_start = self._origin + self._cursor
             self._state = self._in_body  # The epilogue.
         return True
 
@@ -320,17 +328,18 @@ class Scanner:
     # --- the tree ---------------------------------------------------------------------------
 
     def _finish(self, end: int) -> None:
-        """Put the part being read into its parent."""
+        """End the part being read and go on with the one around it."""
         parent = self._part.parent
-        if parent is not None:
-            parent.parts.append(self._finished(self._part, end))
+        assert parent is not None, "the whole message ends last"  # noqa: S101
+        parent.parts.append(self._finished(self._part, end))
+        self._part = parent
 
     def _finished(self, part: _Open, end: int) -> Part:
         return Part(
             header_start=part.header_start,
             body_start=part.body_start,
             end=end,
-            lines=self._newlines - part.newlines_before,
+            lines=max(0, self._newlines - part.newlines_before),
             content=part.content,
             envelope=part.envelope,
             parts=tuple(part.parts),
@@ -354,3 +363,11 @@ def _in_digest(part: _Open) -> bool:
         and parent.content.is_multipart
         and parent.content.subtype.lower() == b"digest"
     )
+
+
+def _is_plain(content: Content) -> bool:
+    """Whether the fields say no more than their absence would, but for the case of letters."""
+    parameters = tuple((name.lower(), value.lower()) for name, value in content.parameters)
+    words = (content.type.lower(), content.subtype.lower(), content.encoding.lower())
+    spoken = replace(content, type=words[0], subtype=words[1], encoding=words[2], parameters=())
+    return spoken == PLAIN_TEXT and parameters in ((), ((b"charset", b"us-ascii"),))

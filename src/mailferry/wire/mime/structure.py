@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from mailferry.wire.mime.address import Address, parse_addresses
@@ -53,24 +53,25 @@ def body(part: Part) -> bytes:
     return b"".join(_structure(part, extended=False))
 
 
-def make_envelope(fields: Mapping[bytes, bytes]) -> bytes:
+def make_envelope(fields: Mapping[bytes, Sequence[bytes]]) -> bytes:
     """Return the ENVELOPE that these fields give.
 
-    `fields` maps names in lower case to values, folds included.  Sender and Reply-To default to
-    From (RFC 9051 §7.5.2).
+    `fields` maps names in lower case to values in the order of the header, folds included.  Of
+    several fields of one name (RFC 5322 §3.6 allows one) addresses are joined and of others the
+    last counts, as at Dovecot.  Sender and Reply-To default to From (RFC 9051 §7.5.2).
     """
-    from_ = _addresses(fields.get(b"from"))
+    from_ = _addresses(fields.get(b"from", ()))
     items = (
-        _nstring(_unfolded(fields.get(b"date"))),
-        _nstring(_tidied(fields.get(b"subject"))),
+        _nstring(_last(fields.get(b"date", ()))),
+        _nstring(_tidied(_last(fields.get(b"subject", ())))),
         from_ or b"NIL",
-        _addresses(fields.get(b"sender")) or from_ or b"NIL",
-        _addresses(fields.get(b"reply-to")) or from_ or b"NIL",
-        _addresses(fields.get(b"to")) or b"NIL",
-        _addresses(fields.get(b"cc")) or b"NIL",
-        _addresses(fields.get(b"bcc")) or b"NIL",
-        _nstring(_unfolded(fields.get(b"in-reply-to"))),
-        _nstring(_unfolded(fields.get(b"message-id"))),
+        _addresses(fields.get(b"sender", ())) or from_ or b"NIL",
+        _addresses(fields.get(b"reply-to", ())) or from_ or b"NIL",
+        _addresses(fields.get(b"to", ())) or b"NIL",
+        _addresses(fields.get(b"cc", ())) or b"NIL",
+        _addresses(fields.get(b"bcc", ())) or b"NIL",
+        _nstring(_last(fields.get(b"in-reply-to", ()))),
+        _nstring(_last(fields.get(b"message-id", ()))),
     )
     return b"(%b)" % b" ".join(items)
 
@@ -144,9 +145,9 @@ def _parameters(parameters: Parameters) -> bytes:
     return b"(%b)" % b" ".join(_string(word) for pair in parameters for word in pair)
 
 
-def _addresses(value: bytes | None) -> bytes:
+def _addresses(values: Sequence[bytes]) -> bytes:
     """Return the addresses as a parenthesised list; empty when there are none."""
-    addresses = parse_addresses(value) if value is not None else []
+    addresses = [address for value in values for address in parse_addresses(value)]
     return b"(%b)" % b"".join(map(_address, addresses)) if addresses else b""
 
 
@@ -159,8 +160,8 @@ def _address(address: Address) -> bytes:
     )
 
 
-def _unfolded(value: bytes | None) -> bytes | None:
-    return None if value is None else unfold(value)
+def _last(values: Sequence[bytes]) -> bytes | None:
+    return unfold(values[-1]) if values else None
 
 
 def _tidied(value: bytes | None) -> bytes | None:
