@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mailferry.store.vault import KEY_LENGTH, Vault, VaultError
+from mailferry.store.vault import KEY_LENGTH, Vault, VaultError, new_key
 
 KEY_FILE_NAME: Final = "vault.key"
 SYSTEMD_CREDENTIAL_NAME: Final = "mailferry-key"
@@ -117,7 +117,7 @@ def create_key(place: KeyPlace) -> Vault:
         raise KeyMissing(
             f"there is no key at {place}; make one there: head -c 32 /dev/urandom | base64"
         )
-    fresh = _write_beside(place.path, [secrets.token_bytes(KEY_LENGTH)])
+    fresh = _write_beside(place.path, [new_key()])
     try:
         os.link(fresh, place.path)
     except FileExistsError:

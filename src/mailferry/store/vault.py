@@ -98,6 +98,11 @@ class Vault:
         return sealed[1 : 1 + _KEY_ID_LENGTH] == self._current_id
 
 
+def new_key() -> bytes:
+    """Return a new random key."""
+    return secrets.token_bytes(KEY_LENGTH)
+
+
 def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"mailferry vault key id\0" + key).digest()[:_KEY_ID_LENGTH]
 
