@@ -17,6 +17,8 @@ from tests.system.endpoint import Endpoint
 TIMEOUT_S = 150
 
 _RC = """
+FSync no
+
 IMAPAccount far
 Host {host}
 Port {port}
@@ -43,7 +45,6 @@ Expunge Both
 Sync All
 CopyArrivalDate yes
 SyncState *
-FSync no
 """
 
 _UNIQUE = re.compile(r"(?P<base>.+?)(?:,U=(?P<uid>\d+))?(?::2,(?P<flags>[A-Z]*))?")

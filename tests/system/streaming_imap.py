@@ -47,11 +47,18 @@ class Response:
 class StreamingImap:
     """One connection; a context manager that logs out."""
 
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float = 60) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_s: float = 60,
+        literal_kept_max: int = LITERAL_KEPT_MAX,
+    ) -> None:
         self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb", buffering=CHUNK_LENGTH)
         self._tags = 0
+        self._literal_kept_max = literal_kept_max
         self.greeting = self.read_response().text
         self.run(f"LOGIN {quoted(endpoint.user)} {quoted(endpoint.password)}")
 
@@ -138,11 +145,11 @@ class StreamingImap:
             if not chunk:
                 raise ServerSaidNo(f"the connection ended {left} octets before a literal's end")
             digest.update(chunk)
-            if length <= LITERAL_KEPT_MAX:
+            if length <= self._literal_kept_max:
                 kept += chunk
             left -= len(chunk)
         return Literal(
-            length, digest.hexdigest(), bytes(kept) if length <= LITERAL_KEPT_MAX else None
+            length, digest.hexdigest(), bytes(kept) if length <= self._literal_kept_max else None
         )
 
 
