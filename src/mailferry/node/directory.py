@@ -44,16 +44,6 @@ class DataDirectory:
         return self.path / "journal.sqlite"
 
     @property
-    def certificate(self) -> Path:
-        """The certificate that mailferry made itself."""
-        return self.path / "certificate.pem"
-
-    @property
-    def certificate_key(self) -> Path:
-        """The private key of that certificate."""
-        return self.path / "certificate.key"
-
-    @property
     def control_socket(self) -> Path:
         """Where the running node answers."""
         return self.path / "control.socket"
