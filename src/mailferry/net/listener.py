@@ -34,22 +34,11 @@ logger = observe.logger(__name__)
 class Listener:
     """An open listener: where it listens, and how many it serves."""
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        self._sockets = sockets
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.host, self.port = address
+        """The first address that is listened on, and the real port where 0 was asked for."""
         self.connections = 0
         """Connections served at this moment."""
-
-    @property
-    def host(self) -> str:
-        """The first address that is listened on."""
-        host: str = self._sockets[0].getsockname()[0]
-        return host
-
-    @property
-    def port(self) -> int:
-        """The real port, also where port 0 was asked for."""
-        port: int = self._sockets[0].getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -74,7 +63,7 @@ async def listen(
         OSError: the address cannot be listened on.
     """
     sockets = await _bind(host, port)
-    listener = Listener(sockets)
+    listener = Listener(sockets[0].getsockname()[:2])
     room = asyncio.Semaphore(connections_max)
     try:
         async with asyncio.TaskGroup() as connections:
@@ -105,6 +94,9 @@ async def listen(
                 await asyncio.wait(accepting)
                 _close(sockets)
                 await _end(serving, shutdown_s)
+    except BaseExceptionGroup as group:
+        # No task in the group raises, so this is what the block raised, wrapped by the group.
+        raise group.exceptions[0] from None
     finally:
         _close(sockets)
 
