@@ -47,7 +47,7 @@ async def client_tls(
     """Shake hands as the client and return the encrypted stream.
 
     `already_read` is what the caller has read from `stream` and not used: nothing, or somebody
-    meddles.  When this raises, `stream` has been aborted.
+    meddles.  When this raises, `stream` has been closed.
 
     Raises:
         TlsError: the server is not who it should be, or does not speak TLS; says what to do.
@@ -62,6 +62,9 @@ async def client_tls(
         _refuse_clear_text(len(already_read) + stream.unread)
         await upgraded.handshake(timeout_s)
         _check_pin(tls, context, server_hostname)
+    except TlsError:
+        await stream.aclose()  # Not aborted: the alert that says why should arrive.
+        raise
     except BaseException:
         stream.abort()
         raise
@@ -83,6 +86,9 @@ async def server_tls(
         # What the stream itself holds goes into the handshake, so clear text there fails by itself.
         _refuse_clear_text(len(already_read))
         await upgraded.handshake(timeout_s)
+    except TlsError:
+        await stream.aclose()  # Not aborted: the alert that says why should arrive.
+        raise
     except BaseException:
         stream.abort()
         raise
