@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import imaplib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 HOST = "127.0.0.1"
 
@@ -41,3 +42,9 @@ def imaplib_session(endpoint: Endpoint, *, timeout_s: float = 60) -> Iterator[im
             session.logout()
         except (OSError, imaplib.IMAP4.error):
             session.shutdown()
+
+
+def ok(answer: tuple[str, Sequence[Any]]) -> list[bytes]:
+    """Return what imaplib got, without the Nones; fail unless the server said OK."""
+    assert answer[0] == "OK", answer
+    return [line for line in answer[1] if line is not None]

@@ -26,6 +26,7 @@ SILENCE_S = 0.15
 """How long a side must say nothing until its turn is over.  It only has to be longer than the pauses
 of a busy process between two writes; too short counts too many round trips, never too few."""
 
+QUIET_S = 1.5  # Ten turns in which nobody said anything: whatever was under way is done.
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time at all.
 
 
@@ -53,6 +54,8 @@ class Relay:
         self._lock = threading.Lock()
         self._counts = Counts()
         self._cut_after: int | None = None
+        self._cut_from_server = True
+        self._closing = threading.Event()
         self._connections: set[_Connection] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server((HOST, 0))
@@ -70,10 +73,11 @@ class Relay:
         with self._lock:
             self._counts = Counts()
 
-    def cut_after(self, octets: int) -> None:
-        """Reset the connection once, when so many more octets have come from the server."""
+    def cut_after(self, octets: int, *, from_server: bool = True) -> None:
+        """Reset the connection once, when so many more octets have come from one side."""
         with self._lock:
             self._cut_after = octets
+            self._cut_from_server = from_server
 
     @property
     def cut_is_pending(self) -> bool:
@@ -88,8 +92,17 @@ class Relay:
         for connection in connections:
             connection.cut()
 
+    def wait_until_quiet(self) -> Counts:
+        """Return the counts when nothing has passed for a while."""
+        before = None
+        while (now := self.counts) != before:
+            before = now
+            self._closing.wait(QUIET_S)
+        return now
+
     def close(self) -> None:
         """Stop listening and reset what is open."""
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -140,7 +153,7 @@ class Relay:
         from_server = source is connection.server
         try:
             while data := source.recv(CHUNK_LENGTH):
-                allowed = self._allowed(len(data)) if from_server else len(data)
+                allowed = self._allowed(len(data), from_server=from_server)
                 self._count(allowed, from_server=from_server)
                 target.sendall(data[:allowed])
                 if allowed < len(data):
@@ -151,10 +164,10 @@ class Relay:
         except OSError:
             connection.cut()
 
-    def _allowed(self, length: int) -> int:
-        """Return how many of `length` octets from the server may pass before the ordered cut."""
+    def _allowed(self, length: int, *, from_server: bool) -> int:
+        """Return how many of `length` octets may pass before the ordered cut."""
         with self._lock:
-            if self._cut_after is None:
+            if self._cut_after is None or self._cut_from_server is not from_server:
                 return length
             if length <= self._cut_after:
                 self._cut_after -= length

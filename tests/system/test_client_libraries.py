@@ -11,7 +11,7 @@ import pytest
 from imapclient import IMAPClient
 
 from tests.system.account import FilledAccount
-from tests.system.endpoint import HOST, imaplib_session
+from tests.system.endpoint import HOST, imaplib_session, ok
 from tests.system.filling import fill, wanted, wire_name
 from tests.system.streaming_imap import quoted
 
@@ -29,34 +29,34 @@ def test_imaplib(filled_account: FilledAccount) -> None:
     renamed = ("imaplib", "Neu", "Tief")
     work = quoted(filled_account.workplace(path, 30))
     with imaplib_session(filled_account.endpoint) as session:
-        assert _ok(session.select(work)) == [b"30"]
+        assert ok(session.select(work)) == [b"30"]
         before = _uids(session, "ALL")
 
-        _ok(session.uid("STORE", _set(before[:10]), "+FLAGS", r"(\Flagged $Work)"))
-        _ok(session.uid("STORE", _set(before[5:10]), "-FLAGS", r"(\Flagged)"))
-        _ok(session.uid("STORE", _set(before[10:12]), "FLAGS", r"(\Answered)"))
+        ok(session.uid("STORE", _set(before[:10]), "+FLAGS", r"(\Flagged $Work)"))
+        ok(session.uid("STORE", _set(before[5:10]), "-FLAGS", r"(\Flagged)"))
+        ok(session.uid("STORE", _set(before[10:12]), "FLAGS", r"(\Answered)"))
         assert _uids(session, "KEYWORD $Work FLAGGED") == before[:5]
 
         body = _body(session, before[20])
-        assert _ok(session.uid("FETCH", before[20].decode(), "(FLAGS)"))[0].count(rb"\Seen") == 1
+        assert ok(session.uid("FETCH", before[20].decode(), "(FLAGS)"))[0].count(rb"\Seen") == 1
         assert hashlib.sha256(body).hexdigest() in {
             key[1] for key in filled_account.filed if key[0] == ("INBOX",)
         }
 
-        _ok(session.create(quoted(wire_name(other))))
-        _ok(session.uid("COPY", _set(before[:7]), quoted(wire_name(other))))
-        _ok(session.append(quoted(wire_name(other)), r"(\Draft $Work)", WHEN, MAIL))
-        _ok(session.uid("STORE", _set(before[25:]), "+FLAGS.SILENT", r"(\Deleted)"))
-        assert len(_ok(session.expunge())) == 5
+        ok(session.create(quoted(wire_name(other))))
+        ok(session.uid("COPY", _set(before[:7]), quoted(wire_name(other))))
+        ok(session.append(quoted(wire_name(other)), r"(\Draft $Work)", WHEN, MAIL))
+        ok(session.uid("STORE", _set(before[25:]), "+FLAGS.SILENT", r"(\Deleted)"))
+        assert len(ok(session.expunge())) == 5
         assert _uids(session, "ALL") == before[:25]
 
-        status = _ok(session.status(quoted(wire_name(other)), "(MESSAGES UNSEEN UIDNEXT)"))
+        status = ok(session.status(quoted(wire_name(other)), "(MESSAGES UNSEEN UIDNEXT)"))
         assert b"MESSAGES 8" in status[0]
-        _ok(session.rename(quoted(wire_name(other)), quoted(wire_name(renamed))))
-        _ok(session.subscribe(quoted(wire_name(renamed))))
-        _ok(session.create("imaplib/short-lived"))
-        _ok(session.delete("imaplib/short-lived"))
-        _ok(session.close())
+        ok(session.rename(quoted(wire_name(other)), quoted(wire_name(renamed))))
+        ok(session.subscribe(quoted(wire_name(renamed))))
+        ok(session.create("imaplib/short-lived"))
+        ok(session.delete("imaplib/short-lived"))
+        ok(session.close())
     filled_account.assert_both_sides_equal(path, renamed)
 
 
@@ -124,13 +124,8 @@ def test_a_wrong_local_password_is_refused(filled_account: FilledAccount) -> Non
     session.shutdown()
 
 
-def _ok(answer: tuple[str, list[bytes | None]] | tuple[str, list[bytes]]) -> list[bytes]:
-    assert answer[0] == "OK", answer
-    return [line for line in answer[1] if line is not None]
-
-
 def _uids(session: imaplib.IMAP4, query: str) -> list[bytes]:
-    return _ok(session.uid("SEARCH", query))[0].split()
+    return ok(session.uid("SEARCH", query))[0].split()
 
 
 def _set(uids: list[bytes]) -> str:

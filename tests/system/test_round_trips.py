@@ -1,0 +1,81 @@
+"""How often the node waits for the server, counted by a relay that lets them speak by turns.
+
+All is counted, from the connection on: logging in, capabilities, everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path as FilePath
+
+import pytest
+
+from tests.lab.dovecot import Dovecot
+from tests.system.conftest import FAST
+from tests.system.endpoint import Endpoint, imaplib_session, ok
+from tests.system.equality import assert_equal, look
+from tests.system.filling import INBOX, fill, wanted
+from tests.system.node_process import NodeProcess
+from tests.system.relay import Relay, relay_to
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+FIRST_SYNC_MAX = 12
+NOTHING_CHANGED_MAX = 3
+
+
+@pytest.fixture
+def server(dovecots: Callable[..., Dovecot]) -> Endpoint:
+    dovecot = dovecots(extra=FAST)
+    user = dovecot.new_user()
+    return Endpoint(port=dovecot.port, user=user.name, password=user.password)
+
+
+@pytest.fixture
+def relay(server: Endpoint) -> Iterator[Relay]:
+    with relay_to(server.port, by_turns=True) as relay:
+        yield relay
+
+
+@pytest.fixture
+def node(tmp_path: FilePath) -> Iterator[NodeProcess]:
+    with NodeProcess(tmp_path) as node:
+        yield node
+
+
+def test_the_first_sync_of_a_thousand(server: Endpoint, relay: Relay, node: NodeProcess) -> None:
+    fill(server, wanted(INBOX, 1000))
+    account = node.add_account(server, bodies="list", port=relay.port)
+    relay.reset_counts()
+    node.start()
+    account.wait_until_listed()
+    counts = relay.wait_until_quiet()
+    assert counts.round_trips <= FIRST_SYNC_MAX, counts
+    assert counts.connections <= 2, counts
+    assert_equal(look(account.endpoint, bodies=False), look(server, bodies=False))
+
+
+def test_nothing_changed_in_fifty_mailboxes(
+    server: Endpoint, relay: Relay, node: NodeProcess
+) -> None:
+    for number in range(50):
+        fill(server, wanted((f"Box {number}",), 3))
+    account = node.add_account(server, bodies="list", port=relay.port)
+    node.start()
+    account.wait_until_listed()
+    relay.wait_until_quiet()
+
+    relay.reset_counts()
+    with imaplib_session(account.endpoint) as session:
+        ok(session.status('"Box 7"', "(MESSAGES UIDNEXT)"))
+    asked = relay.wait_until_quiet()
+    assert asked.round_trips <= NOTHING_CHANGED_MAX, asked
+
+    node.stop()
+    relay.reset_counts()
+    node.start()
+    account.wait_for_state("ready")
+    restarted = relay.wait_until_quiet()
+    logging_in = 3  # Greeting and login, what the server can, and watching the INBOX.
+    assert restarted.round_trips <= NOTHING_CHANGED_MAX + logging_in, restarted
+    assert_equal(look(account.endpoint, bodies=False), look(server, bodies=False))
