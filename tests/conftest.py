@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 from tests.lab import corpus
@@ -25,3 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_report_header() -> str:
     """Say how much mail there is to test with."""
     return f"mail: {corpus.description()}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_event_loop() -> Iterator[None]:
+    """Raise BlockingError where code of ours waits on the event loop for anything but a file.
+
+    Files are left out: the few that are read or written there (settings, keys) are small and local.
+    """
+    detector = BlockBuster(scanned_modules=["mailferry"])
+    for name in list(detector.functions):
+        if name.startswith(("io.", "os.")):
+            del detector.functions[name]
+    # The side of the command line, which has no event loop outside the tests.
+    detector.functions["socket.socket.connect"].can_block_in("mailferry/node/control.py", {"ask"})
+    detector.activate()
+    yield
+    detector.deactivate()
