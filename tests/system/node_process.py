@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,11 @@ security = "tls"
 class CommandFailed(Exception):
     """A command of mailferry ended with an error; the text is all that it wrote."""
 
+    def __init__(self, exit_code: int, wrote: str) -> None:
+        super().__init__(f"exit {exit_code}: {wrote}")
+        self.exit_code = exit_code
+        self.wrote = wrote
+
 
 class NodeProcess:
     """One node with its data in `directory`; may be started, stopped and killed again and again.
@@ -45,8 +50,10 @@ class NodeProcess:
     A context manager: the node is ended at its end.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, prefix: Sequence[str] = ()) -> None:
+        """`prefix` is put before every command: what makes its surroundings."""
         self.directory = directory
+        self._program = [*prefix, str(PROGRAM)]
         self.data = directory / "data"
         self._settings = directory / "mailferry.toml"
         self._settings.write_text(_SETTINGS)
@@ -97,7 +104,7 @@ class NodeProcess:
             CommandFailed: it ended with an error.
         """
         done = subprocess.run(
-            [PROGRAM, *arguments],
+            [*self._program, *arguments],
             input=secret,
             env=self._environment,
             capture_output=True,
@@ -106,24 +113,33 @@ class NodeProcess:
             check=False,
         )
         if done.returncode != 0:
-            raise CommandFailed(
-                f"exit {done.returncode}: {done.stdout.strip()}\n{done.stderr.strip()}"
-            )
+            raise CommandFailed(done.returncode, f"{done.stdout.strip()}\n{done.stderr.strip()}")
         return done.stdout
 
     def add_account(
-        self, server: Endpoint, *, name: str = "boat", bodies: str = "all", port: int | None = None
+        self,
+        server: Endpoint,
+        *options: str | Path,
+        name: str = "boat",
+        bodies: str = "all",
+        port: int | None = None,
+        security: str = "plain",
     ) -> NodeAccount:
-        """Add an account at `server`, reached at `port` where a relay is in between."""
+        """Add an account at `server`, reached at `port` where a relay is in between.
+
+        Raises:
+            CommandFailed: it was not added.
+        """
         secrets = self.directory / f"{name}.local"
         secrets.write_text(LOCAL_PASSWORD + "\n")
         secrets.chmod(0o600)
         self.command(
             *("account", "add", name),
-            *("--host", server.host, "--port", str(port or server.port), "--security", "plain"),
+            *("--host", server.host, "--port", str(port or server.port), "--security", security),
             *("--user", server.user, "--password-file", "-"),
             *("--local-login", name, "--local-password-file", secrets),
             *("--bodies", bodies, "--body-size-limit", str(2**40)),
+            *options,
             secret=server.password + "\n",
         )
         return NodeAccount(self, server, name)
@@ -137,7 +153,7 @@ class NodeProcess:
         self._starts += 1
         with self._log_file().open("wb") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "run", "--json"],
+                [*self._program, "run", "--json"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -146,9 +162,7 @@ class NodeProcess:
         assert self._process.stdout is not None
         ready = self._process.stdout.readline()
         if not ready:
-            self._process.wait(START_S)
-            self._process = None
-            raise CommandFailed(self.log())
+            raise CommandFailed(self._end(signal.SIGTERM), self.log())
         told = json.loads(ready)
         self._ports = {one["security"]: one["port"] for one in told["listeners"]}
 

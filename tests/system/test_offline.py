@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import imaplib
-import re
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
@@ -15,7 +14,8 @@ from tests.system.endpoint import Endpoint, imaplib_session, ok
 from tests.system.equality import Path, assert_equal, look
 from tests.system.filling import INBOX, fill, wanted, wire_name
 from tests.system.node_process import NodeAccount, NodeProcess
-from tests.system.streaming_imap import StreamingImap, quoted
+from tests.system.streaming_imap import quoted
+from tests.system.uids import uids
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -56,13 +56,13 @@ def test_work_goes_on_without_the_server(
         assert_equal(look(account.endpoint), before)
         _search(account.endpoint)
         _work(account.endpoint)
-        uids = _uids(account.endpoint)
+        given = uids(account.endpoint)
         if node_ends:
             getattr(node, node_ends)()
             node.start()
-        assert _uids(account.endpoint) == uids
+        assert uids(account.endpoint) == given
         _work_more(account.endpoint)
-        uids, shown = _uids(account.endpoint), look(account.endpoint)
+        given, shown = uids(account.endpoint), look(account.endpoint)
 
         server.start()
         account.wait_for_state("ready")
@@ -70,7 +70,7 @@ def test_work_goes_on_without_the_server(
         shown.name = "what was shown while the server was away"
         assert_equal(look(account.server), shown)
         assert_equal(look(account.endpoint), shown)
-        assert _uids(account.endpoint) == uids
+        assert uids(account.endpoint) == given
         assert account.status()["refused"] == 0
 
 
@@ -157,18 +157,3 @@ def _code(session: imaplib.IMAP4, code: str, answer: tuple[str, list[Any]]) -> b
     """Whether the answer had this response code of UIDPLUS."""
     ok(answer)
     return any(session.response(code)[1])
-
-
-def _uids(endpoint: Endpoint) -> dict[Path, dict[int, str]]:
-    """Return which content every UID of every mailbox names."""
-    found: dict[Path, dict[int, str]] = {}
-    with StreamingImap(endpoint) as session:
-        for path, mailbox in look(endpoint, bodies=False).mailboxes.items():
-            if not mailbox.messages:
-                continue
-            session.run(f"EXAMINE {quoted(wire_name(path))}")
-            found[path] = {}
-            for response in session.run("UID FETCH 1:* (UID BODY.PEEK[])"):
-                if response.literals and (uid := re.search(rb"UID (\d+)", response.text)):
-                    found[path][int(uid[1])] = response.literals[0].sha256
-    return found
