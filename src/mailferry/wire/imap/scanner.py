@@ -21,6 +21,7 @@ from mailferry.wire.imap.sequence_set import SequenceSet
 Item = TypeVar("Item")
 Choice = TypeVar("Choice", bound=Enum)
 
+TAG_LENGTH_MAX: Final = 255  # Octets: answers repeat it; clients use ten.
 NUMBER64_MAX: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 #   tag          = 1*<any ASTRING-CHAR except "+">
@@ -131,7 +132,10 @@ class CommandScanner:
 
     def tag(self) -> str:
         """Read a command's tag."""
-        return self._match(_TAG, "the tag")[0].decode("ascii")
+        tag = self._match(_TAG, "the tag")[0]
+        if len(tag) > TAG_LENGTH_MAX:
+            raise SyntaxFault("the tag is too long")
+        return tag.decode("ascii")
 
     def atom(self) -> str:
         """Read an atom."""

@@ -105,7 +105,17 @@ def test_refused(words: bytes) -> None:
 def test_tags() -> None:
     assert parse_tag(b"a.1#] NOOP") == "a.1#]"
     assert parse_tag(b"a1") == "a1"
-    for text in [b"", b"* x", b"+ x", b"a+1 x", b'"a" x', b"{3}\r\n x", b"a(b"]:
+    assert parse_tag(b"x" * 255 + b" NOOP") == "x" * 255
+    for text in [
+        b"x" * 256 + b" NOOP",
+        b"",
+        b"* x",
+        b"+ x",
+        b"a+1 x",
+        b'"a" x',
+        b"{3}\r\n x",
+        b"a(b",
+    ]:
         assert parse_tag(text) is None
 
 
