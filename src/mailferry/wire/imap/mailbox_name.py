@@ -115,6 +115,8 @@ class ListPattern:
     def matches(self, name: str) -> bool:
         """Whether the whole name matches.  Takes |pattern| x |name| steps at most."""
         pattern = self._pattern
+        if pattern == "*":  # What is asked for most.
+            return True
         first = name.partition(self._delimiter)[0] if self._delimiter else name
         inbox_end = 5 if first == "INBOX" else 0
         places = self._passed({0})

@@ -195,8 +195,8 @@ class ServerFlow:
     def change_layer(self) -> bytes:
         """Return and drop what was received and not yet read.
 
-        After COMPRESS it belongs to the new layer.  After STARTTLS there must be none: it was put
-        in by somebody in between (CVE-2011-0411), and the connection has to be closed.
+        It belongs to the new layer and goes there, never back in here: commands behind a STARTTLS
+        in the clear were put in by somebody in between (CVE-2011-0411), and break the handshake.
         """
         return self._framer.take_rest()
 
