@@ -82,6 +82,7 @@ listen = 127.0.0.1
 base_dir = {directory}/run
 state_dir = {directory}/var
 log_path = {directory}/dovecot.log
+import_environment = TZ LD_LIBRARY_PATH
 default_login_user = {owner.name}
 default_internal_user = {owner.name}
 default_internal_group = {owner.group}
