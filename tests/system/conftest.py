@@ -9,11 +9,8 @@ import pytest
 from tests.lab.dovecot import Dovecot
 from tests.system.account import FilledAccount
 from tests.system.endpoint import Endpoint
-from tests.system.filling import fill, letters
+from tests.system.filling import FAST, fill, letters
 from tests.system.front import front_of
-
-FAST = "mail_fsync = never"
-"""For servers that are never killed: filling takes half the time."""
 
 
 @pytest.fixture(scope="session")

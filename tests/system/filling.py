@@ -49,6 +49,8 @@ _FLAGS = (
 _FIRST_DATE = datetime(2002, 8, 22, 12, 36, 23, tzinfo=UTC)
 _ZONES = (0, 9 * 60, -3 * 60 - 30)  # Minutes: internal dates come from everywhere.
 
+FAST = "mail_fsync = never"
+"""A setting for servers that are never killed: filling takes half the time."""
 IN_FLIGHT_MAX = 50  # Commands sent and not yet answered while filling.
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from mailferry.cli.exit_code import ExitCode
 from tests.lab.dovecot import Dovecot
-from tests.system.conftest import FAST
 from tests.system.endpoint import Endpoint, imaplib_session, ok
 from tests.system.equality import Path, assert_equal, look
-from tests.system.filling import INBOX, fill, wanted, wire_name
+from tests.system.filling import FAST, INBOX, fill, wanted, wire_name
 from tests.system.large_mail import LargeMail
 from tests.system.node_process import CommandFailed, NodeAccount, NodeProcess
 from tests.system.small_disk import NoNamespaces, small_disk

@@ -9,10 +9,9 @@ from pathlib import Path as FilePath
 import pytest
 
 from tests.lab.dovecot import Dovecot
-from tests.system.conftest import FAST
 from tests.system.endpoint import Endpoint
 from tests.system.equality import assert_equal, look
-from tests.system.filling import wire_name
+from tests.system.filling import FAST, wire_name
 from tests.system.large_mail import LargeMail
 from tests.system.memory import forget_peak, memory
 from tests.system.node_process import NodeAccount, NodeProcess

@@ -11,10 +11,9 @@ from pathlib import Path as FilePath
 import pytest
 
 from tests.lab.dovecot import Dovecot
-from tests.system.conftest import FAST
 from tests.system.endpoint import Endpoint, imaplib_session, ok
 from tests.system.equality import assert_equal, look
-from tests.system.filling import INBOX, fill, wanted
+from tests.system.filling import FAST, INBOX, fill, wanted
 from tests.system.node_process import NodeProcess
 from tests.system.relay import Relay, relay_to
 
