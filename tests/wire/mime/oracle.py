@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 LITERAL_END = re.compile(rb"\{(\d+)\}\r\n\Z")
 TOKEN = re.compile(
@@ -61,7 +61,7 @@ class Oracle:
         self._ended: set[bytes] = set()
         self._answers: dict[int, dict[bytes, Any]] = {}
 
-    async def __aenter__(self) -> Oracle:
+    async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(*self._address, limit=2**26)
         await self._reader.readline()
         await self._done(self._send(self._login))
@@ -88,7 +88,9 @@ class Oracle:
             await self._done(tag)
         await self._done(self._send(b"SELECT INBOX"))
 
-    async def fetch_all(self, items: Iterable[tuple[int, bytes]]) -> AsyncIterator[dict[bytes, Any]]:
+    async def fetch_all(
+        self, items: Iterable[tuple[int, bytes]]
+    ) -> AsyncIterator[dict[bytes, Any]]:
         """Yield, for each (sequence number, items), the answer by item, in order.
 
         The server works on pipelined commands at the same time: an answer is known by its number.

@@ -7,7 +7,7 @@ is a field without a name: it is kept where the header is shown and looked at by
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 _FOLD_LESS_NEWLINE: Final = re.compile(rb"[\r\n](?![ \t])")
@@ -35,17 +35,30 @@ def field_name(raw: bytes) -> bytes:
     return raw[:colon].rstrip(b" \t").lower() if colon >= 0 else b""
 
 
-def field_value(raw: bytes) -> bytes:
-    """Return the value of a raw field: no CR before LF, no last line end, no white space before it.
+class FieldFinder:
+    """Finds the fields of certain names in a header, faster than by looking at all."""
 
-    Folds are still there as LF and white space; `unfold` takes them out.  A NUL, which no IMAP
-    string can hold, becomes U+FFFD.
-    """
-    value = raw[raw.find(b":") + 1 :]
-    if b"\r\n" in value:
-        value = value.replace(b"\r\n", b"\n")
-    if value.endswith(b"\n"):
-        value = value[:-1]
+    __slots__ = ("_pattern",)
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        words = b"|".join(map(re.escape, sorted(names)))
+        # The line feed in front, rather than an anchor, is what makes the search fast.
+        self._pattern = re.compile(rb"\n((?i:" + words + rb"))[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)")
+
+    def find(self, header: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield names in lower case and values, in order.
+
+        A value has no white space before it, no last line end and no CR before LF; its folds are
+        still there as LF and white space, and `unfold` takes them out.  A NUL, which no IMAP string
+        can hold, becomes U+FFFD.
+        """
+        for match in self._pattern.finditer(b"\n" + header):
+            yield match[1].lower(), _cleaned(match[2])
+
+
+def _cleaned(value: bytes) -> bytes:
+    if b"\r" in value:
+        value = value.removesuffix(b"\r").replace(b"\r\n", b"\n")
     if b"\0" in value:
         value = value.replace(b"\0", NUL_REPLACEMENT)
     return value.lstrip(b" \t")
@@ -61,20 +74,22 @@ def unfold(value: bytes) -> bytes:
 def select_fields(header: bytes, names: Collection[bytes]) -> bytes:
     """Return the fields of those names, then an empty line: HEADER.FIELDS (RFC 9051 §6.4.5.1)."""
     wanted = {name.lower() for name in names}
-    return _joined(raw for raw in raw_fields(header) if field_name(raw) in wanted)
+    fields = b"".join(raw for raw in raw_fields(header) if field_name(raw) in wanted)
+    if fields and not fields.endswith(b"\n"):
+        fields += b"\r\n"
+    return fields + b"\r\n"
 
 
 def drop_fields(header: bytes, names: Collection[bytes]) -> bytes:
-    """Return the fields of other names, then an empty line: HEADER.FIELDS.NOT."""
+    """Return the rest of the header: HEADER.FIELDS.NOT; with the empty line if there is one."""
     unwanted = {name.lower() for name in names}
-    return _joined(raw for raw in raw_fields(header) if field_name(raw) not in unwanted)
-
-
-def _joined(fields: Iterator[bytes]) -> bytes:
-    text = b"".join(fields)
-    if text and not text.endswith(b"\n"):
-        text += b"\r\n"
-    return text + b"\r\n"
+    length = 0
+    kept: list[bytes] = []
+    for raw in raw_fields(header):
+        length += len(raw)
+        if field_name(raw) not in unwanted:
+            kept.append(raw)
+    return b"".join(kept) + header[length:]
 
 
 def _line_end(data: bytes, start: int) -> int:

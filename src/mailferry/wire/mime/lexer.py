@@ -17,7 +17,7 @@ ATOM: Final = re.compile(rb"[" + _ATEXT + rb"]+")
 DOTTED: Final = re.compile(rb"[" + _ATEXT + rb".]+")
 #   token = 1*<any CHAR except SPACE, CTLs, or tspecials>                     (RFC 2045 §5.1)
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-0-9A-Z^_`a-z{|}~\x80-\xff.]+")
-_SPACE: Final = re.compile(rb"[ \t\r\n]+")
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _COMMENT_STOP: Final = re.compile(rb"[()\\]")
 _QUOTED: Final = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _LITERAL: Final = re.compile(rb"\[[^\]\\]*(?:\\.[^\]\\]*)*\]", re.DOTALL)
@@ -56,10 +56,12 @@ class Lexer:
         Raises:
             Unterminated: a comment has no end; the cursor is at the end of the field.
         """
+        data = self.data
         while True:
-            if space := _SPACE.match(self.data, self.position):
+            space = _SPACE.match(data, self.position)
+            if space is not None:
                 self.position = space.end()
-            if self.next != b"(":
+            if not data.startswith(b"(", self.position):
                 return
             self._skip_comment()
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mailferry.wire.mime.content import CONTENT_FIELDS, parse_content
-from mailferry.wire.mime.header import field_name, field_value, raw_fields
+from mailferry.wire.mime.header import FieldFinder
 from mailferry.wire.mime.part import (
     BOUNDARY_LENGTH_MAX,
     FIELDS_LENGTH_MAX,
@@ -60,7 +60,8 @@ _STOP_BEGUN_MAX: Final = 2
 _CHUNK_LENGTH: Final = 64 * 1024  # Octets that `scan` looks at in one go.
 
 _MIME_VERSION: Final = b"mime-version"
-_KEPT_FIELDS: Final = CONTENT_FIELDS | {_MIME_VERSION}
+_PART_FIELDS: Final = FieldFinder(CONTENT_FIELDS | {_MIME_VERSION})
+_MESSAGE_FIELDS: Final = FieldFinder(CONTENT_FIELDS | {_MIME_VERSION} | ENVELOPE_FIELDS)
 
 
 @dataclass(slots=True)
@@ -186,31 +187,25 @@ class Scanner:
         """Take what the part says of itself from its header."""
         fields: dict[bytes, bytes] = {}
         envelope_fields: dict[bytes, list[bytes]] = {}
-        wants_envelope = part.is_whole_message
-        for raw in raw_fields(header):
-            name = field_name(raw)
-            if name in _KEPT_FIELDS:
-                if name not in fields and self._affords(raw):
-                    fields[name] = field_value(raw)
-            elif wants_envelope and name in ENVELOPE_FIELDS and self._affords(raw):
-                envelope_fields.setdefault(name, []).append(field_value(raw))
-        if wants_envelope:
+        is_message = part.is_whole_message
+        for name, value in (_MESSAGE_FIELDS if is_message else _PART_FIELDS).find(header):
+            self._fields_length += len(value)
+            if self._fields_length > FIELDS_LENGTH_MAX:
+                break
+            if name in ENVELOPE_FIELDS:
+                envelope_fields.setdefault(name, []).append(value)
+            else:
+                fields.setdefault(name, value)
+        if is_message:
             part.envelope = make_envelope(envelope_fields)
-        inside_multipart = not wants_envelope
-        if (
-            inside_multipart
-            or b"content-type" in fields
-            or fields.pop(_MIME_VERSION, None) is not None
-        ):
+        has_type = b"content-type" in fields
+        # Without one of these a message is not MIME, whatever else it says (RFC 2045 §4).
+        if fields.pop(_MIME_VERSION, None) is not None or has_type or not is_message:
             part.content = parse_content(fields)
             if part.parent is None and _is_plain(part.content):
                 part.content = PLAIN_TEXT
-        if b"content-type" not in fields and _in_digest(part):
+        if not has_type and _in_digest(part):
             part.content = replace(part.content, type=b"message", subtype=b"rfc822")
-
-    def _affords(self, raw: bytes) -> bool:
-        self._fields_length += len(raw)
-        return self._fields_length <= FIELDS_LENGTH_MAX
 
     def _enter(self, part: _Open, *, complete: bool) -> None:
         """Go on with what a header announces; `complete` when it ended with its empty line."""
