@@ -28,7 +28,6 @@ from mailferry.node.accounts import (
 from mailferry.node.control_messages import ListenerStatus
 from mailferry.node.directory import DataDirectory
 from mailferry.node.local_login import free_login, new_password, verifier_of
-from mailferry.node.served_certificate import served_certificate
 
 app = typer.Typer(no_args_is_help=True, help="Mail accounts: the servers behind this node.")
 
@@ -158,6 +157,8 @@ def _show_added(
 def _print_settings(
     config: Config, directory: DataDirectory, account: Account, password: str
 ) -> None:
+    from mailferry.node.served_certificate import served_certificate  # Starts the rest sooner.
+
     served = served_certificate(config, directory)
     output.print(
         client_settings(

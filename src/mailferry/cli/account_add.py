@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.markup import escape
@@ -21,10 +21,11 @@ from mailferry.cli.exit_code import ExitCode
 from mailferry.cli.secret_input import ask_secret
 from mailferry.cli.terminal import errors, is_attended
 from mailferry.discovery.candidate import Candidate
-from mailferry.discovery.find import find_servers
 from mailferry.mail.errors import AuthenticationFailed, MailError
 from mailferry.node.accounts import AccountSettings
-from mailferry.node.server_check import ServerReport, check_server
+
+if TYPE_CHECKING:
+    from mailferry.node.server_check import ServerReport
 
 ATTEMPTS_MAX: Final = 3  # To type a password; servers lock out who tries more often.
 
@@ -83,6 +84,10 @@ def _choices(address: str, wanted: Wanted) -> list[AccountSettings]:
     domain = address.rpartition("@")[2]
     if "@" not in address or not domain:
         raise InputMissing(f'"{address}" is no mail address: name the server with --host')
+    from mailferry.discovery.find import (
+        find_servers,
+    )  # Half of the program's start, if it were above.
+
     with _progress() as progress:
         progress.add_task(f"Looking for the IMAP server of {domain}")
         found = asyncio.run(find_servers(address))
@@ -167,6 +172,8 @@ def _login(settings: AccountSettings, password: str, wanted: Wanted) -> Checked:
 
 
 def _check(settings: AccountSettings, password: str) -> ServerReport:
+    from mailferry.node.server_check import check_server  # As above.
+
     with _progress() as progress:
         task = progress.add_task(f"Connecting to {settings.host}")
         return asyncio.run(
