@@ -58,7 +58,7 @@ def _set_up() -> None:
     _say(f"setting up .venv with Python {sys.version.split()[0]}")
     if not _has_pip():
         _make_environment()
-    pip = [str(PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    pip = [str(PYTHON), "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
     _say("installing what requirements.lock names")
     _run([*pip, "--require-hashes", "-r", str(LOCK)])
     _say("installing mailferry itself")
