@@ -1,7 +1,11 @@
-"""Read a command's logical line word by word (RFC 9051 §9), strictly.
+"""Read a command's logical line word by word (RFC 9051 §9).
 
-Every method takes one thing off the front or raises; none looks back.  Where a method leaves the
-strict grammar, it says so and why.
+Every method takes one thing off the front or raises; none looks back.
+
+Strict but for two things that Dovecot takes, so that clients made with it at hand get by:
+
+- superfluous spaces: more than one between arguments or list items, some at the end;
+- raw octets above 127 in quoted strings: passwords and names as UTF-8.
 """
 
 from __future__ import annotations
@@ -32,10 +36,10 @@ _ATOM: Final = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]++")
 _ASTRING_ATOM: Final = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\]++")
 #   list-char    = ATOM-CHAR / list-wildcards / resp-specials
 _LIST_ATOM: Final = re.compile(rb"[^\x00-\x20\x7f-\xff(){\"\\]++")
-# Lenient: octets above 127, as Dovecot takes them (clients send UTF-8 passwords and names raw).
 _QUOTED: Final = re.compile(rb'"((?:[^"\\\x00\r\n]|\\["\\])*+)"')
 _ESCAPED: Final = re.compile(rb"\\(.)")
 _LITERAL: Final = re.compile(rb"~?\{[0-9]{1,20}\+?\}\r\n")
+_SPACES: Final = re.compile(rb"\x20*+")
 _NUMBER: Final = re.compile(rb"[0-9]{1,20}(?![0-9])")
 _SEQUENCE_SET: Final = re.compile(rb"[0-9*][0-9*:,]*+")
 # The names of what can be fetched: an atom would run on into the section, "BODY[HEADER.FIELDS".
@@ -71,7 +75,8 @@ class CommandScanner:
     __slots__ = ("_literals", "_position", "_text")
 
     def __init__(self, text: bytes, literals: Sequence[Literal] = ()) -> None:
-        self._text = text
+        # No string ends the line in a space: a quoted one ends in a quote, a literal in a marker.
+        self._text = text.rstrip(b" ")
         self._literals = list(reversed(literals))  # The next one last.
         self._position = 0
 
@@ -99,9 +104,10 @@ class CommandScanner:
             raise SyntaxFault("there is something after the end of the command")
 
     def space(self) -> None:
-        """Read the one space between two arguments."""
+        """Read the space between two arguments."""
         if not self.take(b" "):
             raise SyntaxFault("a space is missing" if not self.at_end else "an argument is missing")
+        self._skip_spaces()
 
     def take(self, octets: bytes) -> bool:
         """Read these octets if they come next; return whether they did."""
@@ -118,11 +124,24 @@ class CommandScanner:
     def parenthesised(self, item: Callable[[], Item]) -> list[Item]:
         """Read a list of at least one item with a space between two."""
         self.expect(b"(")
+        self._skip_spaces()
         items = [item()]
-        while not self.take(b")"):
+        while not self._take_closing():
             self.space()
             items.append(item())
         return items
+
+    def _take_closing(self) -> bool:
+        position = self._position
+        self._skip_spaces()
+        if self.take(b")"):
+            return True
+        self._position = position
+        return False
+
+    def _skip_spaces(self) -> None:
+        found = _SPACES.match(self._text, self._position)
+        self._position = found.end() if found else self._position
 
     def parenthesised_or_empty(self, item: Callable[[], Item]) -> list[Item]:
         """Read a list that may be empty."""

@@ -114,7 +114,6 @@ def test_modifiers() -> None:
         b"FETCH 1 FOO",
         b"FETCH 1 (ALL)",
         b"FETCH 1 FLAGS UID",
-        b"FETCH 1 (FLAGS  UID)",
         b"FETCH 1 (FLAGS",
         b"FETCH 1 BODY[",
         b"FETCH 1 BODY[FOO]",

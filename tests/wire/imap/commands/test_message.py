@@ -74,7 +74,6 @@ def test_commands(words: bytes, command: Command) -> None:
         b"STORE 1 FLAGS (\\*)",
         b"STORE 1 FLAGS (\\)",
         b'STORE 1 FLAGS ("x")',
-        b"STORE 1 FLAGS x ",
         b"STORE 1 (UNCHANGEDSINCE) FLAGS x",
         b"STORE 1 (FOO 1) FLAGS x",
         b"STORE 0 FLAGS x",

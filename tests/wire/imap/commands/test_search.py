@@ -179,7 +179,6 @@ def test_nesting_is_limited() -> None:
         b"SEARCH ()",
         b"SEARCH NOT",
         b"SEARCH OR SEEN",
-        b"SEARCH SEEN ",
         b"SEARCH (SEEN",
         b"SEARCH FROM",
         b"SEARCH HEADER x",
