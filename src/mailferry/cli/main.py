@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mailferry.cli import account
+from mailferry.cli import account, key, settings
+from mailferry.cli.erase import erase
+from mailferry.cli.journal import journal
+from mailferry.cli.status import status
 from mailferry.cli.terminal import output
 
 app = typer.Typer(
@@ -22,6 +25,11 @@ app = typer.Typer(
     ),
 )
 app.add_typer(account.app, name="account")
+app.command("status")(status)
+app.command("journal")(journal)
+app.command("erase")(erase)
+app.add_typer(settings.app, name="config")
+app.add_typer(key.app, name="key")
 
 
 def _show_version(wanted: bool) -> None:
