@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from mailferry.faces.imap.copy import target_mailbox
 from mailferry.faces.imap.state import Answer, Bad, No, SessionState
 from mailferry.faces.imap.store import settable
-from mailferry.faces.imap.view import Expunges
 from mailferry.mail import operation
 from mailferry.mail.message import Blob
 from mailferry.wire.imap.commands.append import Append, AppendedMessage
@@ -64,7 +63,6 @@ class Appending:
                 for message, blob in zip(command.messages, blobs, strict=True)
             ]
         )
-        await state.sync(Expunges.TELL)
         return Answer(_append_uid(staged) + b"APPEND completed")
 
     def forget(self) -> None:

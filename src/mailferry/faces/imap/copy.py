@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mailferry.faces.imap.state import Answer, No, SessionState
-from mailferry.faces.imap.view import Expunges
 from mailferry.mail import operation
 from mailferry.mail.errors import MailboxNotFound
 from mailferry.mail.mailbox import Mailbox
@@ -51,7 +50,6 @@ async def move(state: SessionState, command: Move) -> Answer:
     if created:
         # RFC 6851 §4.3: before the EXPUNGEs, so that the client can connect them.
         state.out.untagged(b"OK %bMoved" % _copy_uid(created))
-    await state.sync(Expunges.TELL)
     return Answer(b"MOVE completed")
 
 

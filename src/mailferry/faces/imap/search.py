@@ -40,7 +40,7 @@ async def search(state: SessionState, tag: str, command: Search) -> Answer:
     view = state.selected
     wanted = _query(state, command.key)
     if isinstance(wanted, query.Everything):
-        positions, complete = list(range(len(view))), True
+        positions, complete = list(range(view.count)), True
     else:
         result = await state.source.search(view.mailbox, wanted)
         positions, complete = view.find(result.messages), result.complete

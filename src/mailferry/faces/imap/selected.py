@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailferry.faces.imap.state import Answer, Bad, SessionState
-from mailferry.faces.imap.view import Expunges, View
+from mailferry.faces.imap.view import View
 from mailferry.mail import operation
 from mailferry.mail.message import DELETED, SYSTEM_FLAGS, MessageId
 from mailferry.mail.operation import Operation
@@ -39,7 +39,7 @@ async def select(state: SessionState, command: Select) -> Answer:
 def _tell_selected(state: SessionState, view: View, uid_validity: int) -> None:
     out = state.out
     out.untagged(b"FLAGS " + view.flags_in_use())
-    out.untagged(b"%d EXISTS" % len(view))
+    out.untagged(b"%d EXISTS" % view.count)
     out.untagged(b"%d RECENT" % view.recent_count)
     unseen = view.position(view.first_unseen_uid) if view.first_unseen_uid else None
     if unseen is not None:
@@ -58,7 +58,6 @@ async def expunge(state: SessionState, command: Expunge) -> Answer:
         positions = state.positions(command.uids, by_uid=True)
         wanted = And((wanted, UidIn(view.uid_ranges(positions))))
     await _expunge(state, view, wanted)
-    await state.sync(Expunges.TELL)
     return Answer(b"EXPUNGE completed")
 
 
@@ -91,7 +90,7 @@ async def unselect(state: SessionState) -> Answer:
 async def check(state: SessionState) -> Answer:
     """Answer CHECK (RFC 3501 §6.4.1): everything is on disk at all times."""
     if state.selected is not None:
-        await state.sync(Expunges.TELL)
+        await state.source.refresh(state.selected.mailbox)
     return Answer(b"CHECK completed")
 
 
@@ -99,5 +98,4 @@ async def noop(state: SessionState) -> Answer:
     """Answer NOOP: looks for news (docs/rule.md, 11)."""
     if state.login is not None:
         await state.source.refresh(state.view.mailbox if state.view is not None else None)
-        await state.sync(Expunges.TELL)
     return Answer(b"NOOP completed")

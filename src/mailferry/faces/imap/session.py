@@ -373,7 +373,7 @@ class Session:
         try:
             async for event in events:
                 view = self._state.view
-                if isinstance(event, MailboxChanged) and view and event.mailbox == view.mailbox:
+                if view is not None and event == MailboxChanged(view.mailbox):
                     await self._state.sync(Expunges.TELL)
                     await self._out.flush()
         except MailboxNotFound:

@@ -89,7 +89,9 @@ class View:
 
     # Numbers
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many messages the client knows of."""
         return len(self._uids)
 
     @property
@@ -255,7 +257,7 @@ class View:
             raise ProtocolFault("the source gave a new message an old UID")
         self._append(created.values())
         self._claim(self._last_uid + 1)
-        out.untagged(b"%d EXISTS" % len(self))
+        out.untagged(b"%d EXISTS" % self.count)
         out.untagged(b"%d RECENT" % self.recent_count)
 
     def flags_response(self, position: int, flags: frozenset[Flag]) -> bytes:
