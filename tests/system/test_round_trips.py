@@ -6,6 +6,7 @@ All is counted, from the connection on: logging in, capabilities, everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path as FilePath
 
 import pytest
@@ -78,3 +79,20 @@ def test_nothing_changed_in_fifty_mailboxes(
     logging_in = 3  # Greeting and login, what the server can, and watching the INBOX.
     assert restarted.round_trips <= NOTHING_CHANGED_MAX + logging_in, restarted
     assert_equal(look(account.endpoint, bodies=False), look(server, bodies=False))
+
+
+def test_many_programs_share_one_session(server: Endpoint, relay: Relay, node: NodeProcess) -> None:
+    """What the programs do costs the line nothing that the first one did not cost."""
+    fill(server, wanted(INBOX, 50))
+    account = node.add_account(server, bodies="all", port=relay.port)
+    relay.reset_counts()
+    node.start()
+    account.wait_until_copied()
+    relay.wait_until_quiet()
+    with ExitStack() as programs:
+        for _ in range(10):
+            session = programs.enter_context(imaplib_session(account.endpoint))
+            ok(session.select("INBOX"))
+            assert len(ok(session.search(None, "SUBJECT", "Weather"))[0].split()) == 50
+            ok(session.fetch("1:*", "(FLAGS BODY.PEEK[])"))
+    assert relay.wait_until_quiet().connections <= 2
