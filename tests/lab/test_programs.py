@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.lab import programs
+from tests.lab import packages, programs
 
 pytestmark = pytest.mark.system
 
@@ -36,6 +36,6 @@ def test_a_missing_program_is_a_failure_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(programs, "UNPACKED_ONLY", True)
-    monkeypatch.setattr(programs.packages, "tree", lambda name: None)
-    with pytest.raises(programs.ProgramMissing, match="make test.* or install isync"):
+    monkeypatch.setattr(packages, "tree", lambda name: None)
+    with pytest.raises(programs.ProgramMissing, match=r"make test.* or install isync"):
         programs.find("mbsync")
