@@ -41,11 +41,6 @@ class SequenceSet:
         """Whether its meaning depends on the largest number in use."""
         return any(STAR in part for part in self.parts)
 
-    @property
-    def largest(self) -> int:
-        """The largest number that is named, 0 when there is none but "*"."""
-        return max(max(part) for part in self.parts)
-
     def resolve(self, largest: int) -> Ranges:
         """Return what the set means where `largest` is the largest number in use.
 
