@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src" / "mailferry"
 ROW = re.compile(r"^\| (\d{3,5}) \| ([^|]+) \| (yes|partly|no) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
-CITED = re.compile(r"RFC[ -]?(\d{3,5})")
+CITED = re.compile(r"\bRFC (\d{3,5})\b")
 
 
 def rows() -> list[tuple[str, str, str, str, str]]:
