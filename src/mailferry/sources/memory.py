@@ -10,7 +10,7 @@ it: there is no server behind this source to be told.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -113,7 +113,8 @@ class MemorySource:
         self._contents: WeakValueDictionary[BlobId, Content] = WeakValueDictionary()
         self._uploads: OrderedDict[BlobId, Content] = OrderedDict()
         self._pending: dict[OperationId, _Pending] = {}
-        self._history: deque[HistoryEntry] = deque(maxlen=HISTORY_MAX)
+        self._history: dict[OperationId, HistoryEntry] = {}
+        """In the order of staging; the oldest are dropped past HISTORY_MAX."""
         self._staged_count = 0
         self._watchers = Watchers()
 
@@ -192,8 +193,10 @@ class MemorySource:
             raise
         for entry, pending in done:
             self._staged_count += 1
-            self._history.append(entry)
+            self._history[pending.operation.id] = entry
             self._pending[pending.operation.id] = pending
+        while len(self._history) > HISTORY_MAX:
+            del self._history[next(iter(self._history))]
         self._publish(pending.effect for _, pending in done)
         return tuple(pending.effect.staged for _, pending in done)
 
@@ -216,7 +219,8 @@ class MemorySource:
 
     async def history(self, since: int = 0, *, limit: int = 1000) -> Sequence[HistoryEntry]:
         """See StagingSource."""
-        return tuple(islice((entry for entry in self._history if entry.sequence > since), limit))
+        later = (entry for entry in self._history.values() if entry.sequence > since)
+        return tuple(islice(later, limit))
 
     # Changing, for a replica
 
@@ -291,13 +295,16 @@ class MemorySource:
         )
 
     def _note(self, key: OperationId, state: OperationState, reason: str) -> None:
-        now = self._clock()
-        for at, entry in enumerate(self._history):
-            if entry.operation.id == key:
-                done_at = now if state is OperationState.APPLIED else None
-                self._history[at] = replace(
-                    entry, state=state, settled_at=now, done_at=done_at, reason=reason
-                )
+        entry = self._history.get(key)
+        if entry is not None:
+            now = self._clock()
+            self._history[key] = replace(
+                entry,
+                state=state,
+                settled_at=now,
+                done_at=now if state is OperationState.APPLIED else None,
+                reason=reason,
+            )
 
     def _publish(self, effects: Iterable[Effect]) -> None:
         for event in {event: None for effect in effects for event in effect.events}:
