@@ -255,7 +255,7 @@ def _domain(lexer: Lexer) -> bytes:
 
 
 def _dot_atom(lexer: Lexer) -> bytes:
-    """Read atoms joined by dots; white space around the dots, as RFC 822 allowed, is dropped.
+    """Read atoms joined by dots; white space around the dots, as RFC 5322 allowed, is dropped.
 
     A dot at the end stays: "example.com." is a name that a server may know.
     """
