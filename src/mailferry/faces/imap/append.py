@@ -6,15 +6,18 @@ are staged together, so that all are there or none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
+from mailferry.faces.imap.connection import Invalid
 from mailferry.faces.imap.copy import target_mailbox
 from mailferry.faces.imap.state import Answer, Bad, No, SessionState
 from mailferry.faces.imap.store import settable
 from mailferry.mail import operation
 from mailferry.mail.message import Blob
+from mailferry.wire.errors import RemoteProtocolError
 from mailferry.wire.imap.commands.append import Append, AppendedMessage
 from mailferry.wire.imap.sequence_set import compacted, format_ranges
+from mailferry.wire.imap.server import CommandInvalid, MessageData, MessageEnded, ServerEvent
 
 
 class Appending:
@@ -68,6 +71,33 @@ class Appending:
     def forget(self) -> None:
         """Give up what has come so far: the command is over without its answer."""
         self._blobs = []
+
+
+class IncomingMessage:
+    """The octets of one message on their way from the client."""
+
+    def __init__(self, next_event: Callable[[], Awaitable[ServerEvent]]) -> None:
+        self._next_event = next_event
+        self.has_ended = False
+
+    async def octets(self) -> AsyncGenerator[bytes, None]:
+        """Yield them as they come.
+
+        Raises:
+            Invalid: it is no command after all.
+            Ending, OSError, RemoteProtocolError: as from Connection.event.
+        """
+        while True:
+            match await self._next_event():
+                case MessageData(data):
+                    yield data
+                case MessageEnded():
+                    self.has_ended = True
+                    return
+                case CommandInvalid(_, response):
+                    raise Invalid(response)
+                case _:
+                    raise RemoteProtocolError("something else than a message")
 
 
 def _append_uid(staged: Sequence[operation.Staged]) -> bytes:

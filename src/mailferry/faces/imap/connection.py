@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Final
 
 from mailferry.faces.imap.limits import Limits
 from mailferry.faces.imap.output import Output
@@ -12,6 +13,8 @@ from mailferry.net.stream import ByteStream
 from mailferry.net.tls import server_tls
 from mailferry.wire.imap.server import SendNow, ServerEvent, ServerFlow
 
+MAILBOX_GONE: Final = b"The selected mailbox has been deleted"
+
 
 class Ending(Exception):
     """The session ends here; `bye` is what to tell the client, where it can still hear it."""
@@ -19,6 +22,14 @@ class Ending(Exception):
     def __init__(self, bye: bytes = b"") -> None:
         super().__init__(bye)
         self.bye = bye
+
+
+class Invalid(Exception):
+    """What was being read turned out to be no command; `response` is its answer, ready to be sent."""
+
+    def __init__(self, response: bytes) -> None:
+        super().__init__(response)
+        self.response = response
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""LOGIN, AUTHENTICATE, CAPABILITY, ID, ENABLE (RFC 9051 §6.1, §6.2; RFC 4959, RFC 2971, RFC 5161)."""
+"""LOGIN, AUTHENTICATE, and what CAPABILITY tells (RFC 9051 §6.1.1, §6.2; RFC 4959)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from mailferry.faces.imap.logins import Logins
 from mailferry.faces.imap.state import Bad, No
-from mailferry.wire.imap.commands.session import Authenticate, Enable, Login
+from mailferry.wire.imap.commands.session import Authenticate, Login
 from mailferry.wire.sasl_errors import SaslFault, SaslRejected
 from mailferry.wire.sasl_server import (
     Accepted,
@@ -105,9 +105,3 @@ async def _finish(logins: Logins, mechanism: ServerMechanism, step: ServerStep, 
 
 async def _ask_nothing(_challenge: bytes) -> bytes:
     raise SaslRejected("LOGIN has one step")
-
-
-def enabled(command: Enable) -> bytes:
-    """Return the ENABLED response: nothing that we offer has to be enabled."""
-    del command
-    return b"ENABLED"

@@ -27,20 +27,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from mailferry import observe
-from mailferry.faces.imap import dispatch, login
-from mailferry.faces.imap.append import Appending
-from mailferry.faces.imap.chunks import closing
-from mailferry.faces.imap.connection import Connection, Ending
+from mailferry.faces.imap import dispatch, idle, login
+from mailferry.faces.imap.append import Appending, IncomingMessage
+from mailferry.faces.imap.connection import MAILBOX_GONE, Connection, Ending, Invalid
 from mailferry.faces.imap.errors import refusal
 from mailferry.faces.imap.shared import Shared
 from mailferry.faces.imap.state import Answer, Bad, LineUnusable, No, SessionState
-from mailferry.faces.imap.view import Expunges
-from mailferry.mail.changes import Event, MailboxChanged
 from mailferry.mail.errors import MailboxNotFound, MailError
 from mailferry.mail.operation import Delivery
 from mailferry.wire.errors import RemoteProtocolError
@@ -61,9 +57,6 @@ from mailferry.wire.imap.server import (
     AuthenticateResponse,
     CommandInvalid,
     CommandReceived,
-    IdleDone,
-    MessageData,
-    MessageEnded,
     MessageRefused,
     MessageStarted,
     ServerEvent,
@@ -71,16 +64,6 @@ from mailferry.wire.imap.server import (
 from mailferry.wire.sasl_errors import SaslRejected
 
 logger = observe.logger(__name__)
-
-_MAILBOX_GONE: Final = b"The selected mailbox has been deleted"
-
-
-class _Invalid(Exception):
-    """What was being read turned out to be no command; its answer is made already."""
-
-    def __init__(self, response: bytes) -> None:
-        super().__init__(response)
-        self.response = response
 
 
 class Session:
@@ -169,7 +152,7 @@ class Session:
         observe.TRACE.debug("%s C: %s %r", self._connection.stream.peer, tag, command)
         try:
             result: Answer | No | Bad | MailError = await self._carry_out(tag, command)
-        except _Invalid as exc:
+        except Invalid as exc:
             await self._invalid_line(exc.response)
             return
         except (No, Bad, MailError) as exc:
@@ -177,7 +160,7 @@ class Session:
         mailbox_gone = await self._tell_updates(command)
         await self._answer(tag, result)
         if mailbox_gone:
-            raise Ending(_MAILBOX_GONE)
+            raise Ending(MAILBOX_GONE)
         if isinstance(command, StartTls) and isinstance(result, Answer):
             await self._start_tls()
 
@@ -220,7 +203,7 @@ class Session:
             case Enable():
                 return self._enable()
             case Idle():
-                return await self._idle()
+                return await idle.idle(self._state, self._connection, self._limits)
             case Login() | Authenticate():
                 return await self._log_in(command)
             case StartTls():
@@ -296,7 +279,7 @@ class Session:
             case AuthenticateResponse(data):
                 return data
             case CommandInvalid(_, response):
-                raise _Invalid(response)
+                raise Invalid(response)
             case AuthenticateCancelled():
                 raise Bad(b"AUTHENTICATE cancelled")
             case _:
@@ -318,11 +301,11 @@ class Session:
             return
         self._out.put(flow.accept_message())
         await self._out.flush()
-        message = _Message(self._next)
+        message = IncomingMessage(self._next)
         try:
             async with aclosing(message.octets()) as octets:
                 await self._appending.take(octets)
-        except _Invalid as exc:
+        except Invalid as exc:
             await self._invalid_line(exc.response)
         except MailError as exc:
             self._append_failure = exc
@@ -334,63 +317,6 @@ class Session:
         if failure is not None:
             raise failure
         return await self._appending.finish(command)
-
-    # IDLE
-
-    async def _idle(self) -> Answer:
-        """Tell what happens while the client waits (RFC 2177)."""
-        source = self._state.source
-        self._out.put(self._connection.flow.begin_idle())
-        async with closing(source.watch()) as events:
-            await self._state.sync(Expunges.TELL)
-            await self._out.flush()
-            match await self._told_meanwhile(events):
-                case IdleDone():
-                    return Answer(b"IDLE completed")
-                case CommandInvalid(_, response):
-                    raise _Invalid(response)
-                case _:
-                    raise RemoteProtocolError("something else than DONE")
-
-    async def _told_meanwhile(self, events: AsyncIterator[Event]) -> ServerEvent:
-        """Return what the client says next; until then tell it the events."""
-        said: ServerEvent | Exception
-        async with asyncio.TaskGroup() as group:
-            telling = group.create_task(self._tell(events))
-            keeping_alive = group.create_task(self._keep_alive())
-            try:
-                said = await self._next()
-            except (Ending, OSError, RemoteProtocolError) as exc:
-                said = exc  # Raised as it is, not as a group of exceptions.
-            telling.cancel()
-            keeping_alive.cancel()
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    async def _tell(self, events: AsyncIterator[Event]) -> None:
-        """Tell the client of changes in its mailbox.  May be cancelled at any point."""
-        try:
-            async for event in events:
-                view = self._state.view
-                if view is not None and event == MailboxChanged(view.mailbox):
-                    await self._state.sync(Expunges.TELL)
-                    await self._out.flush()
-        except MailboxNotFound:
-            self._connection.interrupt(_MAILBOX_GONE)
-        except MailError as exc:
-            logger.warning("updates not told: %s", type(exc).__name__)
-        except OSError:
-            self._connection.stream.abort()  # Wakes who reads.
-
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.idle_keepalive_s)
-            self._out.untagged(b"OK Still here")
-            try:
-                await self._out.flush()
-            except OSError:
-                self._connection.stream.abort()
 
 
 def _line(result: Answer | No | Bad | MailError) -> bytes:
@@ -405,25 +331,3 @@ def _line(result: Answer | No | Bad | MailError) -> bytes:
         case MailError():
             logger.info("refused %s: %s", type(result).__name__, result)
             return b"NO [%b] %b" % refusal(result)
-
-
-class _Message:
-    """A message of an APPEND on its way from the client."""
-
-    def __init__(self, next_event: Callable[[], Awaitable[ServerEvent]]) -> None:
-        self._next_event = next_event
-        self.has_ended = False
-
-    async def octets(self) -> AsyncGenerator[bytes, None]:
-        """Yield them as they come."""
-        while True:
-            match await self._next_event():
-                case MessageData(data):
-                    yield data
-                case MessageEnded():
-                    self.has_ended = True
-                    return
-                case CommandInvalid(_, response):
-                    raise _Invalid(response)
-                case _:
-                    raise RemoteProtocolError("something else than a message")
