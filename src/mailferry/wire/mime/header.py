@@ -35,6 +35,11 @@ def field_name(raw: bytes) -> bytes:
     return raw[:colon].rstrip(b" \t").lower() if colon >= 0 else b""
 
 
+def field_value(raw: bytes) -> bytes:
+    """Return the value of a raw field that has a name, as `FieldFinder.find` gives it."""
+    return _cleaned(raw[raw.find(b":") + 1 :].removesuffix(b"\n"))
+
+
 class FieldFinder:
     """Finds the fields of certain names in a header, faster than by looking at all."""
 
