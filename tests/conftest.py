@@ -15,9 +15,11 @@ __all__ = ["dovecot", "dovecots", "own_dovecot", "user"]
 
 # No deadline: the machine may be busy.  Each run draws new examples; a failure prints how to repeat it.
 settings.register_profile(
-    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("default")
+# For a long search: pytest --hypothesis-profile=nightly --timeout=0
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=5000)
+settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

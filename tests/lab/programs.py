@@ -47,7 +47,6 @@ _SOURCES: Final = {
     "dovecot": _Source(
         ("dovecot-core", "dovecot-imapd"), "usr/sbin/dovecot", ("usr/lib/dovecot/imap",)
     ),
-    "doveadm": _Source(("dovecot-core", "dovecot-imapd"), "usr/bin/doveadm"),
     "mutt": _Source(("mutt",), "usr/bin/mutt"),
     "mbsync": _Source(("isync",), "usr/bin/mbsync"),
     "curl": _Source(("curl",), "usr/bin/curl"),
@@ -63,13 +62,13 @@ def find(name: str) -> Program:
     source = _SOURCES[name]
     if _is_installed(source):
         return Program(Path("/") / source.path)
-    folder = packages.tree(_tree_name(name))
+    folder = packages.tree(name)
     if folder is None:
         raise ProgramMissing(
             f"{name} is neither installed nor unpacked: run `make test`, or "
             f"`{sys.executable} -m tests.lab.programs`, or install {' '.join(source.packages)}"
         )
-    if _tree_name(name) == "dovecot":
+    if name == "dovecot":
         packages.relink_dovecot(folder)
     return Program(folder / source.path, packages.environment(folder))
 
@@ -83,7 +82,7 @@ def prepare() -> list[str]:
     lines = []
     for name, source in _SOURCES.items():
         if not _is_installed(source):
-            packages.unpack(_tree_name(name), source.packages)
+            packages.unpack(name, source.packages)
         lines.append(f"{name}: {find(name).path}")
     return lines
 
@@ -91,10 +90,6 @@ def prepare() -> list[str]:
 def _is_installed(source: _Source) -> bool:
     files = (source.path, *source.needs)
     return not UNPACKED_ONLY and all((Path("/") / file).exists() for file in files)
-
-
-def _tree_name(name: str) -> str:
-    return "dovecot" if name == "doveadm" else name
 
 
 def main() -> int:

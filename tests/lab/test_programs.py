@@ -14,7 +14,6 @@ pytestmark = pytest.mark.system
     ("name", "option", "says"),
     [
         ("dovecot", "--version", "2.3"),
-        ("doveadm", "help", "usage: doveadm"),
         ("mutt", "-v", "Mutt 2"),
         ("mbsync", "--version", "isync 1"),
         ("curl", "--version", "imap"),
