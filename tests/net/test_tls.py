@@ -278,3 +278,40 @@ async def test_what_is_unsent_counts_the_records_too() -> None:
         received += len(await server.read())
     await writing
     assert client.unsent == client.undelivered == 0
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "peer aborts"])
+async def test_the_next_connection_resumes_the_session(how: str) -> None:
+    accepted, context = ends.client_context(), ends.server_context()
+
+    async def octets_to_connect() -> int:
+        here, there = memory_pair()
+        client, server = await asyncio.gather(
+            client_tls(here, accepted, "localhost"), server_tls(there, context)
+        )
+        await server.write(b"ready")
+        assert await client.read() == b"ready"
+        moved = here.moved
+        if how == "peer aborts":
+            server.abort()
+            with pytest.raises(ConnectionResetError):
+                await client.read()
+        if how == "close":
+            await client.aclose()
+        client.abort()
+        server.abort()
+        return moved
+
+    first = await octets_to_connect()
+    assert [await octets_to_connect() < first - 500 for _ in range(2)] == [True, True]
+
+
+async def test_a_session_is_not_resumed_with_another_server() -> None:
+    accepted = ends.client_context()
+    outcomes = await handshake(accepted, ends.server_context())
+    for outcome in outcomes:
+        assert not isinstance(outcome, BaseException)
+        outcome.abort()
+    stranger = trustme.CA().issue_cert("localhost")
+    refused = await refusal(accepted, shown(stranger))
+    assert refused.fault is TlsFault.UNTRUSTED

@@ -55,13 +55,19 @@ async def client_tls(
         TimeoutError: the handshake took longer than `timeout_s`.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.ssl.wrap_bio(incoming, outgoing, server_hostname=server_hostname)
+    tls = context.ssl.wrap_bio(
+        incoming,
+        outgoing,
+        server_hostname=server_hostname,
+        session=context.sessions.get(server_hostname),
+    )
     upgraded = TlsStream(stream, tls, incoming, outgoing, name=server_hostname)
     try:
         # A server speaks second: whatever is here before our first record was put here in the clear.
         _refuse_clear_text(len(already_read) + stream.unread)
         await upgraded.handshake(timeout_s)
         _check_pin(tls, context, server_hostname)
+        upgraded.keep_session_in(context.sessions)
     except TlsError:
         await stream.aclose()  # Not aborted: the alert that says why should arrive.
         raise
@@ -115,6 +121,11 @@ class TlsStream:
         self._eof_sent = False
         self._drained = bytearray()
         """Decrypted before the time, by send_eof; at most what one record read brings."""
+        self._sessions: dict[str, ssl.SSLSession] | None = None
+
+    def keep_session_in(self, sessions: dict[str, ssl.SSLSession]) -> None:
+        """Leave the session there when the connection ends, so that the next one can resume it."""
+        self._sessions = sessions
 
     async def handshake(self, timeout_s: float) -> None:
         """Agree with the other side; see client_tls for what it raises."""
@@ -166,6 +177,7 @@ class TlsStream:
 
     async def aclose(self) -> None:
         """See ByteStream."""
+        self._keep_session()
         try:
             async with silence_limit(lambda: self.moved, CLOSE_SILENCE_S):
                 await self._say_goodbye()
@@ -181,6 +193,7 @@ class TlsStream:
 
     def abort(self) -> None:
         """See ByteStream."""
+        self._keep_session()
         self._drained.clear()
         self._below.abort()
 
@@ -214,6 +227,12 @@ class TlsStream:
     def is_loopback(self) -> bool:
         """See ByteStream."""
         return self._below.is_loopback
+
+    def _keep_session(self) -> None:
+        # Not before the end: what resumes a session of TLS 1.3 comes some time after the handshake.
+        session = self._tls.session
+        if self._sessions is not None and session is not None and session.has_ticket:
+            self._sessions[self._name] = session
 
     async def _exchange(self, step: Callable[[], _T]) -> _T:
         """Carry out `step`, with as many octets from below as it wants.
