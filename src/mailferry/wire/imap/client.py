@@ -209,6 +209,16 @@ class ClientFlow:
             not isinstance(handle.command, Idle) for handle in self._outstanding.values()
         )
 
+    @property
+    def data_missing(self) -> int:
+        """Octets that `send_data` still has to give for the streamed message under way."""
+        return self._data_missing if self._held is _Held.DATA else 0
+
+    @property
+    def idling(self) -> bool:
+        """Whether IDLE is on and the server owes us nothing."""
+        return self._held is _Held.IDLING
+
     # Sending
 
     def enqueue(self, command: AnyCommand) -> Handle:

@@ -87,6 +87,7 @@ COMPRESS = Command((b"COMPRESS DEFLATE",), Waits.LAYER)
 """RFC 4978."""
 NAMESPACE = Command((b"NAMESPACE",))
 UNSELECT = Command((b"UNSELECT",))
+EXAMINE_INBOX = Command((b"EXAMINE INBOX",))
 EXPUNGE = Command((b"EXPUNGE",))
 
 
@@ -120,6 +121,8 @@ def list_one(name: bytes) -> Command:
     return Command((b'LIST "" ', AString(name)))
 
 
+LIST_DELIMITER = Command((b'LIST "" ""',))
+"""Asks for the delimiter only (RFC 9051 §6.3.9)."""
 LSUB = Command((b'LSUB "" "*"',))
 """RFC 3501 §6.3.9."""
 

@@ -1,0 +1,104 @@
+"""A selected mailbox: what SELECT told about it (RFC 9051 §6.3.2)."""
+
+from __future__ import annotations
+
+from mailferry.mail.errors import MailboxNotFound
+from mailferry.sources.imap.exchange import Collector, Exchange, Sink
+from mailferry.sources.imap.refusals import error_of
+from mailferry.wire.imap.response_parser import flags_of
+from mailferry.wire.imap.responses import (
+    Exists,
+    Fetch,
+    Flags,
+    Recent,
+    ResponseCode,
+    Status,
+    StatusKind,
+    Untagged,
+)
+
+
+class Selection(Collector):
+    """One SELECT and its answer."""
+
+    only_when_first = True
+    exchange: Exchange
+
+    def __init__(self, name: bytes, inner: Collector) -> None:
+        self.name = name
+        self.uid_validity = 0
+        self.uid_next = 0
+        """0: the server did not tell."""
+        self.exists = 0
+        self.highest_modseq = 0
+        """0: the mailbox keeps no modification sequences."""
+        self.permanent_flags: frozenset[str] | None = None
+        """None: all may be stored (RFC 9051 §7.1)."""
+        self.read_only = False
+        self._inner = inner
+        self._closed = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the mailbox is not selected, or not any more."""
+        if self._closed or not self.exchange.ended:
+            return self._closed
+        status = self.exchange.handle.status
+        return status is None or not status.ok
+
+    def close(self) -> None:
+        """Note that what is known is not to be relied on."""
+        self._closed = True
+
+    async def ready(self) -> None:
+        """Return when the mailbox is selected.
+
+        Raises:
+            MailError: the server refused.
+            Interrupted: the connection ended.
+        """
+        status = await self.exchange.status()
+        if not status.ok:
+            raise error_of(status, MailboxNotFound)  # Old servers have no code for it.
+        self._take_code(status.code)
+
+    def take(self, response: Untagged) -> bool:
+        """See Collector."""
+        match response:
+            case Status(kind=StatusKind.OK):
+                self._take_code(response.code)
+            case Exists():
+                self.exists = response.count
+            case Recent() | Flags():
+                pass
+            case _:
+                return self._inner.take(response)
+        return True
+
+    def begin_section(self, fetch: Fetch, length: int) -> Sink | None:
+        """See Collector."""
+        return self._inner.begin_section(fetch, length)
+
+    def _take_code(self, code: ResponseCode | None) -> None:
+        number = code.number() if code else None
+        match code.name if code else "":
+            case "UIDVALIDITY":
+                self.uid_validity = number or 0
+            case "UIDNEXT":
+                self.uid_next = number or 0
+            case "HIGHESTMODSEQ":
+                self.highest_modseq = number or 0
+            case "NOMODSEQ":
+                self.highest_modseq = 0
+            case "READ-ONLY":
+                self.read_only = True
+            case "PERMANENTFLAGS" if code is not None and code.values:
+                self.permanent_flags = flags_of(code.values[0])
+            case _:
+                pass
+
+    def keeps(self, flag: str) -> bool:
+        """Whether the server keeps a flag beyond this session."""
+        if self.permanent_flags is None or "\\*" in self.permanent_flags:
+            return True
+        return flag.lower() in {each.lower() for each in self.permanent_flags}

@@ -1,0 +1,5 @@
+"""The contract of MailSource (reading) over Dovecot as modern and as old servers are."""
+
+from __future__ import annotations
+
+from tests.contract.test_reading import *  # noqa: F403

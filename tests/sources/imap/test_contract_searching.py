@@ -1,0 +1,5 @@
+"""The contract of MailSource (searching) over Dovecot as modern and as old servers are."""
+
+from __future__ import annotations
+
+from tests.contract.test_searching import *  # noqa: F403
