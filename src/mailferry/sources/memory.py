@@ -27,12 +27,10 @@ from mailferry.mail.errors import (
     MessageNotFound,
     MessageTooLarge,
     NotPermitted,
-    NotSupported,
     OverQuota,
 )
 from mailferry.mail.mailbox import Mailbox, MailboxId, State
 from mailferry.mail.message import (
-    CHUNK_LENGTH_MAX,
     WHOLE,
     Blob,
     BlobId,
@@ -59,8 +57,9 @@ from mailferry.mail.operation import (
 )
 from mailferry.mail.query import Query, SearchResult
 from mailferry.mail.source import CHANGES_LIMIT, BlobReader
+from mailferry.sources import matching
 from mailferry.sources.memory_account import TOMBSTONES_MAX, Account, Message
-from mailferry.sources.memory_content import Content
+from mailferry.sources.memory_content import StoredContent
 from mailferry.sources.memory_operations import (
     Effect,
     carry_out,
@@ -110,8 +109,8 @@ class MemorySource:
         self._clock = clock
         self._message_length_max = message_length_max
         self._account = Account(clock, tombstones_max=tombstones_max, quota_octets=quota_octets)
-        self._contents: WeakValueDictionary[BlobId, Content] = WeakValueDictionary()
-        self._uploads: OrderedDict[BlobId, Content] = OrderedDict()
+        self._contents: WeakValueDictionary[BlobId, StoredContent] = WeakValueDictionary()
+        self._uploads: OrderedDict[BlobId, StoredContent] = OrderedDict()
         self._pending: dict[OperationId, _Pending] = {}
         self._history: dict[OperationId, HistoryEntry] = {}
         """In the order of staging; the oldest are dropped past HISTORY_MAX."""
@@ -143,18 +142,20 @@ class MemorySource:
         self, mailbox: MailboxId, message: MessageId, section: Section = WHOLE, offset: int = 0
     ) -> Body:
         """See MailSource."""
-        content = self._account.box(mailbox).get(message).content
+        content = self._account.box(mailbox).get(message).stored
         begin, end = content.section(section)
-        return Body(end - begin, _chunks(content.data, begin + offset, end))
+        return Body(end - begin, content.chunks(begin + offset, end))
 
     def read_blob(self, blob: BlobId, offset: int = 0) -> AsyncIterator[bytes]:
         """See BlobReader."""
         content = self._content(blob)
-        return _chunks(content.data, offset, len(content.data))
+        return content.chunks(offset, len(content.data))
 
     async def search(self, mailbox: MailboxId, query: Query) -> SearchResult:
         """See MailSource."""
-        raise NotSupported("searching comes with mailferry.sources.matching")
+        messages = tuple(self._account.box(mailbox).messages.values())
+        found = await matching.search(query, messages)
+        return SearchResult(found.matching)
 
     def watch(self) -> Watch:
         """See MailSource."""
@@ -254,7 +255,7 @@ class MemorySource:
         self._publish([effect])
         return effect.applied
 
-    # Content
+    # StoredContent
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> bytes:
         data = bytearray()
@@ -264,17 +265,17 @@ class MemorySource:
                 raise MessageTooLarge(f"over {self._message_length_max} octets")
         return bytes(data)
 
-    def _keep(self, data: bytes) -> Content:
-        content = Content(data)
+    def _keep(self, data: bytes) -> StoredContent:
+        content = StoredContent(data)
         return self._contents.setdefault(content.id, content)
 
-    def _content(self, blob: BlobId) -> Content:
+    def _content(self, blob: BlobId) -> StoredContent:
         content = self._contents.get(blob)
         if content is None:
             raise MessageNotFound(f"no blob {blob}")
         return content
 
-    def _appended(self, operation: Append) -> Content:
+    def _appended(self, operation: Append) -> StoredContent:
         return self._content(operation.blob)
 
     # Journal and events
@@ -311,13 +312,8 @@ class MemorySource:
             self._watchers.publish(event)
 
 
-async def _chunks(data: bytes, begin: int, end: int) -> AsyncIterator[bytes]:
-    for at in range(begin, end, CHUNK_LENGTH_MAX):
-        yield data[at : min(at + CHUNK_LENGTH_MAX, end)]
-
-
 def _summary(message: Message, what: frozenset[SummaryItem]) -> Summary:
-    content = message.content
+    content = message.stored
     return Summary(
         id=message.id,
         uid=message.uid,

@@ -33,7 +33,8 @@ from mailferry.mail.mailbox import (
     checked_path,
 )
 from mailferry.mail.message import DELETED, SEEN, Flag, MessageId, MessageState
-from mailferry.sources.memory_content import Content
+from mailferry.sources.matching import Content
+from mailferry.sources.memory_content import StoredContent
 
 TOMBSTONES_MAX: Final = 10_000  # A mailbox: some 1 MB; who comes back later than that starts anew.
 _AFTER_ALL_IDS: Final = 1 << 64  # Sorts after every message id of the same MODSEQ.
@@ -48,13 +49,32 @@ class Message:
     flags: frozenset[Flag]
     modseq: int
     created_modseq: int
-    content: Content
+    stored: StoredContent
     internal_date: datetime
 
     @property
     def state(self) -> MessageState:
         """The part that changes."""
         return MessageState(self.id, self.uid, self.flags, self.modseq)
+
+    # What a search reads (sources/matching.py).
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return len(self.stored.data)
+
+    async def listed_fields(self) -> bytes:
+        """The fields that lists are drawn from."""
+        return self.stored.listed_fields
+
+    async def header(self) -> bytes:
+        """The whole header."""
+        return self.stored.header
+
+    async def content(self) -> Content:
+        """Everything."""
+        return Content(self.stored.structure, self.stored.chunks(0, self.size))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,7 +145,7 @@ class Box:
     def _count(self, message: Message, sign: int) -> None:
         self.unseen += sign * (SEEN not in message.flags)
         self.deleted += sign * (DELETED in message.flags)
-        self.size += sign * len(message.content.data)
+        self.size += sign * message.size
 
     def _note(self, modseq: int, message: MessageId) -> None:
         self.log.append((modseq, message))
@@ -323,7 +343,7 @@ class Account:
         self._boxes[box.id] = box
         for message in list(box.messages.values()):
             self.remove(box, [message.id])
-            self.add(box, message.content, message.flags, message.internal_date)
+            self.add(box, message.stored, message.flags, message.internal_date)
 
     def rename(self, mailbox: MailboxId, path: MailboxPath) -> list[Box]:
         """Rename a mailbox and those below it; return the mailboxes above that had to be created."""
@@ -356,7 +376,7 @@ class Account:
     # Messages
 
     def add(
-        self, box: Box, content: Content, flags: frozenset[Flag], internal_date: datetime
+        self, box: Box, content: StoredContent, flags: frozenset[Flag], internal_date: datetime
     ) -> Message:
         """Put a new message into a mailbox."""
         self._last_message += 1
@@ -367,7 +387,7 @@ class Account:
             flags=flags,
             modseq=modseq,
             created_modseq=modseq,
-            content=content,
+            stored=content,
             internal_date=internal_date,
         )
         box.uid_next += 1

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import Final
 
 from mailferry.mail.errors import SectionNotFound
-from mailferry.mail.message import HEADER_LENGTH_MAX, LISTED_FIELDS, BlobId, Section
+from mailferry.mail.message import (
+    CHUNK_LENGTH_MAX,
+    HEADER_LENGTH_MAX,
+    LISTED_FIELDS,
+    BlobId,
+    Section,
+)
 from mailferry.wire.mime.header import select_fields
 from mailferry.wire.mime.part import Part
 from mailferry.wire.mime.scanner import scan
@@ -17,7 +24,7 @@ from mailferry.wire.mime.structure import body_structure, envelope
 _LISTED: Final = frozenset(name.lower().encode() for name in LISTED_FIELDS)
 
 
-class Content:
+class StoredContent:
     """Octets of a message, shared by all messages that consist of them; looked at when first asked."""
 
     def __init__(self, data: bytes) -> None:
@@ -59,3 +66,8 @@ class Content:
         if found is None:
             raise SectionNotFound(section)
         return found
+
+    async def chunks(self, begin: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Yield the octets from `begin` to before `end`."""
+        for at in range(begin, end, CHUNK_LENGTH_MAX):
+            yield self.data[at : min(at + CHUNK_LENGTH_MAX, end)]

@@ -33,9 +33,9 @@ from mailferry.mail.operation import (
     Untried,
 )
 from mailferry.sources.memory_account import Account, Box, Message
-from mailferry.sources.memory_content import Content
+from mailferry.sources.memory_content import StoredContent
 
-FindContent = Callable[[Append], Content]
+FindContent = Callable[[Append], StoredContent]
 
 
 def _nothing() -> None:
@@ -122,14 +122,14 @@ def _expunge(account: Account, operation: Expunge) -> Effect:
 def _put_back(account: Account, mailbox: MailboxId, gone: list[Message]) -> None:
     box = account.box(mailbox)
     for message in gone:
-        account.add(box, message.content, message.flags, message.internal_date)
+        account.add(box, message.stored, message.flags, message.internal_date)
 
 
 def _copy(account: Account, operation: Copy) -> Effect:
     originals = [account.box(operation.mailbox).get(each) for each in operation.messages]
     target = account.box(operation.target)
-    account.check_room(sum(len(each.content.data) for each in originals))
-    made = [account.add(target, each.content, each.flags, each.internal_date) for each in originals]
+    account.check_room(sum(len(each.stored.data) for each in originals))
+    made = [account.add(target, each.stored, each.flags, each.internal_date) for each in originals]
     return Effect(
         staged=Staged(id=operation.id, created=_created(target, originals, made)),
         events={MailboxChanged(operation.target)},
@@ -158,7 +158,7 @@ def _take_out(account: Account, mailbox: MailboxId, messages: list[Message]) -> 
 def _move(account: Account, operation: Move) -> Effect:
     source, target = account.box(operation.mailbox), account.box(operation.target)
     originals = account.remove(source, operation.messages)
-    made = [account.add(target, each.content, each.flags, each.internal_date) for each in originals]
+    made = [account.add(target, each.stored, each.flags, each.internal_date) for each in originals]
 
     def withdraw() -> None:
         _take_out(account, operation.target, made)
@@ -264,7 +264,7 @@ def _noted(account: Account, operation: Operation) -> dict[str, Any] | None:
             there = [each for each in operation.messages if each in box.messages]
             return {
                 "uid_next": account.box(operation.target).uid_next,
-                "contents": [[each, box.messages[each].content.id] for each in there],
+                "contents": [[each, box.messages[each].stored.id] for each in there],
             }
         case CreateMailbox():
             return {"existed": account.find(operation.path) is not None}
@@ -314,7 +314,7 @@ def _look_for(target: Box, noted: dict[str, Any]) -> Applied | Untried | Outcome
     came = [each for each in target.messages.values() if each.uid >= noted["uid_next"]]
     found: list[tuple[MessageId, MessageId]] = []
     for original, content in noted["contents"]:
-        match_ = next((each for each in came if each.content.id == content), None)
+        match_ = next((each for each in came if each.stored.id == content), None)
         if match_ is not None:
             came.remove(match_)
             found.append((MessageId(original), match_.id))

@@ -59,7 +59,10 @@ REFUSALS: Final[dict[type[MailError], Refusal]] = {
     StorageDamaged: Refusal(b"CORRUPTION", b"A file on the disk is damaged"),
 }
 
+_UNKNOWN: Final = Refusal(b"SERVERBUG", b"Something went wrong; the log says what")
+"""For an error that should not have come this far."""
+
 
 def refusal(error: MailError) -> Refusal:
     """Return what to tell a client of this error."""
-    return REFUSALS[type(error)]
+    return REFUSALS.get(type(error), _UNKNOWN)
