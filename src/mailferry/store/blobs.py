@@ -1,7 +1,8 @@
 """Content that operations bring, in the journal until the server has it.
 
-Functions on a connection to the journal.  A blob is pinned by the messages that were made of it
-(column `message.blob`); one that nothing refers to is dropped after a while, and at a restart.
+Functions on a connection to the journal.  A blob is pinned by the operation that brings it, and by
+the messages that were made of it until their content is elsewhere (`message.blob`); one that nothing
+pins is dropped after a while, and at a restart.
 """
 
 from __future__ import annotations
@@ -89,11 +90,12 @@ def drop(connection: apsw.Connection, key: int) -> None:
 
 
 def drop_unpinned(connection: apsw.Connection, account: int, keep: Collection[int] = ()) -> int:
-    """Forget the blobs that no message is made of, but for `keep`; return how many."""
+    """Forget the blobs that nothing pins, but for `keep`; return how many."""
     connection.execute(
         """
         DELETE FROM blob WHERE account = ? AND id NOT IN (SELECT value FROM json_each(?))
             AND NOT EXISTS (SELECT 1 FROM message WHERE message.blob = blob.id)
+            AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.blob = blob.id)
         """,
         (account, encode_ids(keep)),
     )

@@ -6,7 +6,7 @@ then by the section of the message that it is the content of.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -91,6 +91,25 @@ def add_chunk(
         chunks.write(connection, chunks.BODY_CHUNKS, body, start, packed)
 
 
+def add_packed(
+    connection: apsw.Connection, body: int, packed: Sequence[tuple[int, bytes]], size: int
+) -> int:
+    """Keep the next chunks of a body of `size` as they were kept elsewhere; return where they end."""
+    ends = [*(start for start, _ in packed[1:]), None]
+    end = 0
+    for (start, data), after in zip(packed, ends, strict=True):
+        length = len(chunks.unpack(data)) if after is None else after - start
+        end = start + length
+        add_chunk(connection, body, start, data, length)
+    return min(size, end)
+
+
+def drop(connection: apsw.Connection, body: int) -> None:
+    """Forget a body: what came of it is of no use."""
+    connection.execute("DELETE FROM section WHERE body = ?", (body,))
+    connection.execute("DELETE FROM body WHERE id = ?", (body,))
+
+
 def finish(connection: apsw.Connection, body: int, blob: BlobId, tree: bytes | None) -> int:
     """Name a body that is whole; return the key under which its content now is.
 
@@ -109,6 +128,14 @@ def finish(connection: apsw.Connection, body: int, blob: BlobId, tree: bytes | N
 def tree(connection: apsw.Connection, body: int) -> bytes | None:
     """Return our parse of a body that is whole."""
     row = connection.execute("SELECT tree FROM body WHERE id = ?", (body,)).fetchone()
+    return None if row is None else row[0]
+
+
+def structure(connection: apsw.Connection, message: int) -> bytes | None:
+    """Return the structure that a message was listed with."""
+    row = connection.execute(
+        "SELECT body_structure FROM summary WHERE message = ?", (message,)
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -188,8 +215,7 @@ def evict(connection: apsw.Connection, octets_max: int, pinned: Collection[int])
             break
         if body in pinned:
             continue
-        connection.execute("DELETE FROM section WHERE body = ?", (body,))
-        connection.execute("DELETE FROM body WHERE id = ?", (body,))
+        drop(connection, body)
         excess -= stored
         dropped += 1
     return dropped

@@ -7,7 +7,6 @@ Nothing larger than a chunk is ever in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ import apsw
 import zstandard
 
 from mailferry.mail.message import CHUNK_LENGTH_MAX
+from mailferry.store.database import rows
 
 ZSTD_LEVEL: Final = 3  # Level 3 packs 64 KiB in 0.2 ms; 9 gains 4 % on mail for five times that.
 
@@ -25,8 +25,7 @@ class ChunkTable:
 
     insert: str
     select: str
-    copy_from: str
-    """Read all chunks as they are, by their start."""
+    select_packed: str
 
 
 BLOB_CHUNKS: Final = ChunkTable(
@@ -35,7 +34,9 @@ BLOB_CHUNKS: Final = ChunkTable(
         SELECT start, data FROM blob_chunk WHERE owner = ?1 AND start <= ?2
         ORDER BY start DESC LIMIT 1
     """,
-    copy_from="SELECT data FROM blob_chunk WHERE owner = ? AND start = ?",
+    select_packed="""
+        SELECT start, data FROM blob_chunk WHERE owner = ? AND start >= ? ORDER BY start LIMIT ?
+    """,
 )
 BODY_CHUNKS: Final = ChunkTable(
     insert="INSERT INTO body_chunk (owner, start, data) VALUES (?, ?, ?)",
@@ -43,7 +44,9 @@ BODY_CHUNKS: Final = ChunkTable(
         SELECT start, data FROM body_chunk WHERE owner = ?1 AND start <= ?2
         ORDER BY start DESC LIMIT 1
     """,
-    copy_from="SELECT data FROM body_chunk WHERE owner = ? AND start = ?",
+    select_packed="""
+        SELECT start, data FROM body_chunk WHERE owner = ? AND start >= ? ORDER BY start LIMIT ?
+    """,
 )
 
 
@@ -73,7 +76,10 @@ def read(connection: apsw.Connection, table: ChunkTable, owner: int, offset: int
     return unpack(data)[offset - start :]
 
 
-def pieces(data: bytes) -> Iterator[bytes]:
-    """Yield the octets in pieces that are chunks."""
-    for start in range(0, len(data), CHUNK_LENGTH_MAX):
-        yield data[start : start + CHUNK_LENGTH_MAX]
+def read_packed(
+    connection: apsw.Connection, table: ChunkTable, owner: int, start: int, *, limit: int
+) -> list[tuple[int, bytes]]:
+    """Return chunks as they are kept, with their starts, from the one at `start` on."""
+    return [
+        (at, packed) for at, packed in rows(connection, table.select_packed, (owner, start, limit))
+    ]

@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import apsw
 
 from mailferry.mail.errors import StorageDamaged, StorageFull
+
+Connection: TypeAlias = apsw.Connection
+"""For who writes a unit outside of the store."""
 
 BUSY_TIMEOUT_MS: Final = 5_000  # Another process of ours may hold the write lock for one batch.
 CACHE_KIB: Final = 1024  # Page cache of one connection; the kernel's cache holds the rest.

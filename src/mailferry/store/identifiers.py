@@ -21,6 +21,7 @@ from mailferry.store.codec import (
     from_signed,
     to_signed,
 )
+from mailferry.store.database import rows
 from mailferry.sync.identity import Identity
 
 
@@ -45,6 +46,9 @@ class MappedMessage:
     mailbox: int
     uid: int
     at_server: bool
+    """Certainly there, though `remote` may not be known yet."""
+    born: bool
+    """Made here by an operation, not found at the server."""
     remote: MessageId | None
     blob: int | None
 
@@ -54,7 +58,7 @@ class MappedMessage:
 
 def mailboxes(connection: apsw.Connection, account: int) -> list[MappedMailbox]:
     """Return all mailboxes of an account."""
-    rows = connection.execute(
+    found = connection.execute(
         """
         SELECT id, path, uid_validity, uid_next, at_server, remote FROM mailbox
         WHERE account = ? ORDER BY id
@@ -70,7 +74,7 @@ def mailboxes(connection: apsw.Connection, account: int) -> list[MappedMailbox]:
             at_server=bool(at_server),
             remote=None if remote is None else MailboxId(remote),
         )
-        for key, path, uid_validity, uid_next, at_server, remote in rows
+        for key, path, uid_validity, uid_next, at_server, remote in found
     ]
 
 
@@ -111,6 +115,12 @@ def next_uid_validity(connection: apsw.Connection, account: int, *, now_s: int) 
         (now_s, account),
     )
     return int(uid_validity)
+
+
+def uid_validity(connection: apsw.Connection, mailbox: int) -> int:
+    """Return the UIDVALIDITY of a mailbox."""
+    [(found,)] = connection.execute("SELECT uid_validity FROM mailbox WHERE id = ?", (mailbox,))
+    return int(found)
 
 
 def renew_uid_validity(
@@ -164,7 +174,8 @@ def add_messages(
     made = [(first_id + each, first_uid + each) for each in range(count)]
     connection.executemany(
         """
-        INSERT INTO message (id, mailbox, uid, at_server, remote, blob) VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO message (id, mailbox, uid, at_server, born, remote, blob)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
         (
             (
@@ -172,6 +183,7 @@ def add_messages(
                 mailbox,
                 uid,
                 remote is not None,
+                remote is None,
                 None if remote is None else to_signed(remote),
                 blob,
             )
@@ -183,38 +195,39 @@ def add_messages(
 
 def messages(connection: apsw.Connection, ids: Iterable[int]) -> dict[int, MappedMessage]:
     """Return the messages of these ids that are in the map."""
-    rows = connection.execute(
+    found = connection.execute(
         """
-        SELECT id, mailbox, uid, at_server, remote, blob FROM message
+        SELECT id, mailbox, uid, at_server, born, remote, blob FROM message
         WHERE id IN (SELECT value FROM json_each(?))
         """,
         (encode_ids(ids),),
     )
-    return {row[0]: _mapped(row) for row in rows}
+    return {row[0]: _mapped(row) for row in found}
 
 
 def all_messages(
     connection: apsw.Connection, mailbox: int, *, after: int, limit: int
 ) -> list[MappedMessage]:
     """Return messages of a mailbox in ascending order of id, `limit` at most."""
-    rows = connection.execute(
+    found = connection.execute(
         """
-        SELECT id, mailbox, uid, at_server, remote, blob FROM message
+        SELECT id, mailbox, uid, at_server, born, remote, blob FROM message
         WHERE mailbox = ? AND id > ? ORDER BY id LIMIT ?
         """,
         (mailbox, after, limit),
     )
-    return [_mapped(row) for row in rows]
+    return [_mapped(row) for row in found]
 
 
 def _mapped(row: Sequence[int | None]) -> MappedMessage:
-    key, mailbox, uid, at_server, remote, blob = row
+    key, mailbox, uid, at_server, born, remote, blob = row
     assert key is not None and mailbox is not None and uid is not None  # noqa: PT018, S101
     return MappedMessage(
         id=key,
         mailbox=mailbox,
         uid=uid,
         at_server=bool(at_server),
+        born=bool(born),
         remote=None if remote is None else from_signed(remote),
         blob=blob,
     )
@@ -224,46 +237,46 @@ def by_remote(
     connection: apsw.Connection, mailbox: int, remotes: Iterable[MessageId]
 ) -> dict[MessageId, tuple[int, int]]:
     """Return {remote: (id, UID)} of those that are known."""
-    rows = connection.execute(
+    found = connection.execute(
         """
         SELECT remote, id, uid FROM message
         WHERE mailbox = ? AND remote IN (SELECT value FROM json_each(?))
         """,
         (mailbox, encode_ids(map(to_signed, remotes))),
     )
-    return {from_signed(remote): (key, uid) for remote, key, uid in rows}
+    return {from_signed(remote): (key, uid) for remote, key, uid in found}
 
 
 def all_remotes(connection: apsw.Connection, mailbox: int) -> dict[MessageId, int]:
     """Return {remote: id} of all messages that the server has a name for."""
-    rows = connection.execute(
+    found = connection.execute(
         "SELECT remote, id FROM message WHERE mailbox = ? AND remote IS NOT NULL", (mailbox,)
     )
-    return {from_signed(remote): key for remote, key in rows}
+    return {from_signed(remote): key for remote, key in found}
 
 
 def awaiting_remote(connection: apsw.Connection, mailbox: int) -> dict[int, Identity]:
     """Return messages that certainly are at the server, but whose name there is not known yet."""
-    rows = connection.execute(
+    found = connection.execute(
         """
         SELECT id, email_id, content_id FROM message
         WHERE mailbox = ? AND remote IS NULL AND at_server = 1
         """,
         (mailbox,),
     )
-    return {key: Identity(email_id, content_id) for key, email_id, content_id in rows}
+    return {key: Identity(email_id, content_id) for key, email_id, content_id in found}
 
 
 def identities(connection: apsw.Connection, ids: Iterable[int]) -> dict[int, Identity]:
     """Return what these messages are known by."""
-    rows = connection.execute(
+    found = connection.execute(
         """
         SELECT id, email_id, content_id FROM message
         WHERE id IN (SELECT value FROM json_each(?))
         """,
         (encode_ids(ids),),
     )
-    return {key: Identity(email_id, content_id) for key, email_id, content_id in rows}
+    return {key: Identity(email_id, content_id) for key, email_id, content_id in found}
 
 
 def set_identities(connection: apsw.Connection, known: Mapping[int, Identity]) -> None:
@@ -299,15 +312,16 @@ def forget_messages(connection: apsw.Connection, ids: Iterable[int]) -> None:
 
 
 def bear_again(
-    connection: apsw.Connection, mailbox: int, ids: Iterable[int]
+    connection: apsw.Connection, mailbox: int, ids: Iterable[int], *, into: int
 ) -> dict[int, tuple[int, int]]:
-    """Give messages that come back new ids and UIDs; return {old id: (new id, UID)}.
+    """Give messages of a mailbox new ids and UIDs in another or the same; {old id: (new id, UID)}.
 
-    All else about them stays: they are the same messages to the server.
+    All else about them stays: to the server they are the same messages.
     """
     old = [
         row[0]
-        for row in connection.execute(
+        for row in rows(
+            connection,
             """
             SELECT id FROM message
             WHERE mailbox = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY uid
@@ -315,20 +329,39 @@ def bear_again(
             (mailbox, encode_ids(ids)),
         )
     ]
-    made = dict(zip(old, add_messages(connection, mailbox, [None] * len(old)), strict=True))
+    made = dict(zip(old, add_messages(connection, into, [None] * len(old)), strict=True))
     for key, (new, _) in made.items():
-        [columns] = connection.execute(
+        [columns] = rows(
+            connection,
             """
             DELETE FROM message WHERE id = ?
-            RETURNING at_server, remote, email_id, content_id, blob
+            RETURNING at_server, born, remote, email_id, content_id, blob
             """,
             (key,),
         )
         connection.execute(
             """
-            UPDATE message SET (at_server, remote, email_id, content_id, blob) = (?, ?, ?, ?, ?)
+            UPDATE message SET (at_server, born, remote, email_id, content_id, blob)
+                = (?, ?, ?, ?, ?, ?)
             WHERE id = ?
             """,
             (*columns, new),
         )
     return made
+
+
+def inherit_identity(connection: apsw.Connection, message: int, original: int) -> None:
+    """Note that a copy is known by the same as its original."""
+    connection.execute(
+        """
+        UPDATE message SET (email_id, content_id)
+            = (SELECT email_id, content_id FROM message WHERE id = ?)
+        WHERE id = ?
+        """,
+        (original, message),
+    )
+
+
+def pin(connection: apsw.Connection, message: int, blob: int) -> None:
+    """Note that a message needs the content of a blob."""
+    connection.execute("UPDATE message SET blob = ? WHERE id = ?", (blob, message))

@@ -51,17 +51,22 @@ def add(
     *,
     result: Result,
     login: str,
+    blob: int | None = None,
     paths: tuple[MailboxPath, MailboxPath | None],
     now: datetime,
 ) -> StoredOperation:
-    """Stage an operation; `paths` are the names of its mailboxes, for people."""
+    """Stage an operation.
+
+    `blob` is the key of the content that it brings, `paths` are the names of its mailboxes, for
+    people.
+    """
     kind, payload = encode_operation(operation)
     path, target = paths
     connection.execute(
         """
-        INSERT INTO operation (id, account, login, kind, payload, result, state,
+        INSERT INTO operation (id, account, login, kind, payload, result, state, blob,
                                mailbox_path, target_path, staged_at)
-        VALUES (?, ?, ?, ?, ?, ?, 'staged', ?, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, 'staged', ?, ?, ?, ?)
         """,
         (
             operation.id,
@@ -70,6 +75,7 @@ def add(
             kind,
             payload,
             encode_result(result),
+            blob,
             encode_names(path),
             None if target is None else encode_names(target),
             to_ms(now),
@@ -100,7 +106,7 @@ def move_on(
         """
         UPDATE operation SET state = ?1, reason = ?2,
             settled_at = iif(?3, ifnull(settled_at, ?5), settled_at),
-            done_at = iif(?4, ?5, done_at)
+            done_at = iif(?4, ?5, done_at), blob = iif(?4, NULL, blob)
         WHERE sequence = ?6
         """,
         ((state.value, reason, settled, done, to_ms(now), sequence) for sequence in sequences),
@@ -205,3 +211,9 @@ def trim_history(connection: apsw.Connection, account: int) -> None:
 def with_state(stored: StoredOperation, state: OperationState) -> StoredOperation:
     """Return the same operation in another state."""
     return replace(stored, state=state)
+
+
+def reason(connection: apsw.Connection, sequence: int) -> str:
+    """Return why an operation was refused or withdrawn."""
+    [(text,)] = connection.execute("SELECT reason FROM operation WHERE sequence = ?", (sequence,))
+    return str(text)

@@ -291,7 +291,7 @@ class Edit:
             INSERT INTO message
                 (id, mailbox, uid, said_flags, flags, modseq, created_modseq, listed, parse,
                  internal_date, zone_min, size, email_id, thread_id)
-            SELECT ?, ?, ?, flags, flags, ?, ?, listed, parse,
+            SELECT ?, ?, ?, iif(said_flags IS NULL, NULL, flags), flags, ?, ?, listed, parse,
                  internal_date, zone_min, size, email_id, thread_id
             FROM message WHERE id = ?
             ON CONFLICT DO NOTHING

@@ -6,7 +6,7 @@ mailbox holds; those for the event loop take well under a millisecond a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
@@ -307,14 +307,19 @@ def lacks(summary: Summary, what: frozenset[SummaryItem]) -> bool:
     return any(item in what and getattr(summary, name) is None for item, name in _NEEDED)
 
 
-def unlisted(connection: apsw.Connection, mailbox: int, *, limit: int) -> list[int]:
-    """Return messages whose summaries are not here, newest first."""
+def unlisted(
+    connection: apsw.Connection, mailbox: int, *, before_uid: int | None, limit: int
+) -> list[tuple[int, int]]:
+    """Return (id, UID) of messages below `before_uid` whose summaries are not here, newest first."""
     return [
-        row[0]
-        for row in rows(
+        (message, uid)
+        for message, uid in rows(
             connection,
-            "SELECT id FROM message WHERE mailbox = ? AND listed = 0 ORDER BY uid DESC LIMIT ?",
-            (mailbox, limit),
+            """
+            SELECT id, uid FROM message WHERE mailbox = ? AND listed = 0 AND uid < ?
+            ORDER BY uid DESC LIMIT ?
+            """,
+            (mailbox, _AFTER_ALL_IDS if before_uid is None else before_uid, limit),
         )
     ]
 
@@ -334,9 +339,28 @@ def wanted_bodies(connection: apsw.Connection, *, limit: int) -> list[tuple[int,
     ]
 
 
-def shown_in_order(connection: apsw.Connection, mailbox: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (id, UID, key of flags) of all messages shown, by ascending UID."""
-    yield from connection.execute(
-        "SELECT id, uid, flags FROM message WHERE mailbox = ? AND hidden = 0 ORDER BY uid",
-        (mailbox,),
+def born_with(
+    connection: apsw.Connection, message: int, flags_of: FlagsOf
+) -> tuple[frozenset[Flag], datetime | None]:
+    """Return the flags and the date that a message made here began with."""
+    found = rows(
+        connection,
+        "SELECT said_flags, internal_date, zone_min FROM message WHERE id = ?",
+        (message,),
     )
+    for flags, seconds, zone_min in found:
+        return frozenset() if flags is None else flags_of(flags), _date(seconds, zone_min)
+    return frozenset(), None
+
+
+def all_ids(connection: apsw.Connection, mailbox: int) -> set[int]:
+    """Return the ids of all messages of a mailbox, hidden ones too."""
+    return {
+        row[0] for row in rows(connection, "SELECT id FROM message WHERE mailbox = ?", (mailbox,))
+    }
+
+
+def modseq(connection: apsw.Connection) -> int:
+    """Return the highest MODSEQ that was given."""
+    [(reached,)] = rows(connection, "SELECT value FROM setting WHERE name = 'modseq'")
+    return int(reached)

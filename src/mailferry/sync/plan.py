@@ -74,6 +74,8 @@ class Waiting:
     ready: bool
     """False while it is staged, under way, waiting for its next try, or names what the server has
     no name for yet.  It still keeps those behind it waiting."""
+    apart: bool = False
+    """Not to be merged: merged with others it was refused."""
 
 
 Lane: TypeAlias = tuple[Waiting, ...]

@@ -66,6 +66,7 @@ CREATE TABLE message (
     mailbox INTEGER NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,
     uid INTEGER NOT NULL,
     at_server INTEGER NOT NULL,     -- 1: it certainly is there, though `remote` may be unknown
+    born INTEGER NOT NULL,          -- 1: made here by an operation
     remote INTEGER,                 -- the server's 64 bits, as a signed number
     email_id BLOB,
     content_id BLOB,
@@ -87,6 +88,7 @@ CREATE TABLE operation (
     state TEXT NOT NULL
         CHECK (state IN ('staged', 'committed', 'applying', 'applied', 'refused', 'withdrawn')),
     probe BLOB,                     -- what to look for after an attempt
+    blob INTEGER REFERENCES blob (id),  -- what it brings, pinned until it is final
     mailbox_path TEXT NOT NULL,     -- names as they were at staging, for people
     target_path TEXT,
     staged_at INTEGER NOT NULL,
@@ -96,5 +98,6 @@ CREATE TABLE operation (
 ) STRICT;
 CREATE UNIQUE INDEX operation_by_id ON operation (account, id);
 CREATE INDEX operation_by_account ON operation (account, sequence);
+CREATE INDEX operation_by_blob ON operation (blob) WHERE blob IS NOT NULL;
 CREATE INDEX operation_open ON operation (account, sequence)
     WHERE state IN ('staged', 'committed', 'applying');

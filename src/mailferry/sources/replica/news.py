@@ -1,0 +1,315 @@
+"""Taking in what changed in one mailbox at the server, underneath the operations that wait.
+
+Theory of operation.  While there is a state up to which everything was taken in, the server is asked
+for what came after it, step by step.  Without one (the first time, or the server does not know it any
+more), it is asked for everything, and only when all of it is known it is compared with the map: what
+is new gets an id and a UID, in the server's order; what is not there any more goes.
+
+When both happen at once, the server may have changed what it calls its messages (UIDVALIDITY).  Then
+the new ones and the missing ones are matched by content (`sync.identity`) before anything is given
+or taken: who is matched stays who he was, and only his name there changes.
+
+A message that was made here and carried out, but whose name there is not known, is looked for in the
+same way among the new ones.  One that is not found was rewritten by the server: the server's
+version, under a new UID, takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from mailferry import observe
+from mailferry.mail.changes import Changes
+from mailferry.mail.errors import CannotCalculateChanges, MailboxNotFound, MailError
+from mailferry.mail.mailbox import MailboxId, State
+from mailferry.mail.message import Flag, MessageId
+from mailferry.mail.operation import OperationState
+from mailferry.sources.replica.core import Box, Core
+from mailferry.sources.replica.listing import LISTED_AND_IDS, Listing
+from mailferry.sources.replica.pending import removed_by
+from mailferry.sources.replica.settings import BodyPolicy
+from mailferry.sources.replica.undoing import Undo, undo
+from mailferry.store import identifiers, view
+from mailferry.store.shown import Arrival
+from mailferry.sync.identity import Identity, match_born, match_unique
+
+ARRIVALS_LENGTH_MAX: Final = 2000  # Messages in one unit of the writer: some 20 ms.
+LISTED_AT_ONCE_MAX: Final = 500  # New messages whose summaries come before anybody is told.
+AWAITED_LOOKS_MAX: Final = 3  # Looks at the server before a message is taken for rewritten there.
+
+There = dict[MessageId, "frozenset[Flag] | None"]
+"""What is at the server: {name: flags, or None where the server has not said}."""
+
+T = TypeVar("T")
+
+_log = observe.logger(__name__)
+
+
+class MailboxGone(Exception):
+    """The server says that it has no such mailbox any more."""
+
+
+class News:
+    """Takes in the changes of single mailboxes."""
+
+    def __init__(self, core: Core, listing: Listing) -> None:
+        self._core = core
+        self._listing = listing
+        self._awaited: dict[int, int] = {}
+
+    async def take(self, mailbox: int) -> None:
+        """Take in everything that changed in a mailbox.
+
+        Raises:
+            MailboxGone: it is not there any more.
+            MailError: as the server's; what was taken in stays so.
+        """
+        async with self._core.exchanging([mailbox]):
+            box = self._core.boxes.get(mailbox)
+            if box is None or box.remote is None or self._core.is_doubtful(mailbox):
+                return
+            token = view.token(self._core.store.reader, mailbox)
+            try:
+                if token is not None:
+                    await self._take_steps(box, box.remote, token)
+                else:
+                    await self._take_everything(box, box.remote)
+            except CannotCalculateChanges:
+                await self._take_everything(box, box.remote)
+            except MailboxNotFound as exc:
+                raise MailboxGone(str(exc)) from exc
+
+    async def _ask(self, remote: MailboxId, since: State | None) -> Changes:
+        core = self._core
+        try:
+            changes = await core.upstream.changes(remote, since)
+        except MailError as exc:
+            if exc.temporary:
+                core.line.failed(exc)
+            raise
+        core.line.succeeded()
+        return changes
+
+    # Step by step
+
+    async def _take_steps(self, box: Box, remote: MailboxId, since: State) -> None:
+        while True:
+            changes = await self._ask(remote, since)
+            there: There = {each.id: each.flags for each in (*changes.created, *changes.updated)}
+            gone = await self._known(box, changes.destroyed)
+            if changes.present is not None:
+                gone |= await self._compare(box, changes.present, there)
+            known = await self._known(box, there)
+            new = {key: flags for key, flags in there.items() if key not in known}
+            named = await self._find_awaited(box, remote, new, complete=not changes.has_more)
+            await self._absorb(
+                box,
+                said={known[key]: flags for key, flags in there.items() if key in known},
+                new={key: flags for key, flags in new.items() if key not in named},
+                gone=gone.values(),
+                token=changes.new_state,
+                wanted=self._wanted(is_first=False),
+            )
+            if not changes.has_more:
+                return
+            since = changes.new_state
+
+    async def _known(self, box: Box, messages: Iterable[MessageId]) -> dict[MessageId, int]:
+        names = list(messages)
+        if not names:
+            return {}
+        found = await self._core.journal.read(
+            lambda connection: identifiers.by_remote(connection, box.id, names)
+        )
+        return {name: key for name, (key, _) in found.items()}
+
+    async def _compare(
+        self, box: Box, present: Sequence[tuple[int, int]], there: There
+    ) -> dict[MessageId, int]:
+        """Add to `there` what is present and unknown; return what is known and not present."""
+        gone = await self._core.journal.read(
+            lambda connection: identifiers.all_remotes(connection, box.id)
+        )
+        for first, last in present:
+            for name in map(MessageId, range(first, last + 1)):
+                if gone.pop(name, None) is None:
+                    there.setdefault(name, None)
+        return gone
+
+    # Everything at once
+
+    async def _take_everything(self, box: Box, remote: MailboxId) -> None:
+        there, state = await self._everything_there(remote)
+        known = await self._core.journal.read(
+            lambda connection: identifiers.all_remotes(connection, box.id)
+        )
+        new = {key: flags for key, flags in there.items() if key not in known}
+        lost = {key: ours for key, ours in known.items() if key not in there}
+        named = await self._find_awaited(box, remote, new, complete=True)
+        if new and lost:
+            named |= await self._match_again(box, remote, new, lost)
+        here = {**known, **named}
+        gone = set(lost.values()) - set(named.values())
+        await self._absorb(
+            box,
+            said={here[key]: flags for key, flags in there.items() if key in here},
+            new={key: flags for key, flags in new.items() if key not in named},
+            gone=gone,
+            token=state,
+            wanted=self._wanted(is_first=not known),
+        )
+        if new and gone:
+            await self._refuse_removals(gone)
+
+    async def _everything_there(self, remote: MailboxId) -> tuple[There, State]:
+        there: There = {}
+        changes = await self._ask(remote, None)
+        while True:
+            there.update((each.id, each.flags) for each in (*changes.created, *changes.updated))
+            for name in changes.destroyed:
+                there.pop(name, None)
+            for first, last in changes.present or ():
+                for name in map(MessageId, range(first, last + 1)):
+                    there.setdefault(name, None)
+            if not changes.has_more:
+                return there, changes.new_state
+            changes = await self._ask(remote, changes.new_state)
+
+    async def _match_again(
+        self, box: Box, remote: MailboxId, new: There, lost: Mapping[MessageId, int]
+    ) -> dict[MessageId, int]:
+        """Find the missing messages among the new ones; return {new name: our id}."""
+        theirs = await self._listing.identify_remote(remote, sorted(new))
+        ours = await self._core.journal.read(
+            lambda connection: identifiers.identities(connection, lost.values())
+        )
+        pairs = {MessageId(name): key for name, key in match_unique(ours, theirs).items()}
+        _log.info(
+            "names changed at the server mailbox=%s matched=%d lost=%d new=%d",
+            box.id, len(pairs), len(lost) - len(pairs), len(new) - len(pairs),
+        )  # fmt: skip
+        await self._name(pairs)
+        return pairs
+
+    async def _refuse_removals(self, doubtful: set[int]) -> None:
+        """Take back what waits to remove messages that cannot be told from others any more."""
+        removals = [
+            Undo(
+                stored=stored,
+                state=OperationState.REFUSED if doubtful.issuperset(named) else None,
+                reason="the server renumbered its messages, and this one could not be told apart",
+                messages=named,
+            )
+            for stored in self._core.pending.naming(doubtful)
+            if (named := removed_by(stored.operation) & doubtful)
+        ]
+        if removals:
+            await undo(self._core, removals)
+
+    # Messages that were made here
+
+    async def _find_awaited(
+        self, box: Box, remote: MailboxId, new: There, *, complete: bool
+    ) -> dict[MessageId, int]:
+        """Find messages made here, whose names are not known, among the new ones."""
+        ours = identifiers.awaiting_remote(self._core.journal.reader, box.id)
+        if not ours:
+            return {}
+        theirs: dict[int, Identity] = {}
+        if new:
+            theirs = await self._listing.identify_remote(remote, sorted(new))
+        pairs = {MessageId(name): key for name, key in match_born(ours, theirs).items()}
+        await self._name(pairs)
+        if complete:
+            await self._give_up(set(ours) - set(pairs.values()), found_others=len(new) > len(pairs))
+        return pairs
+
+    async def _give_up(self, missing: set[int], *, found_others: bool) -> None:
+        """Drop messages in whose place the server has others."""
+        looks = {key: self._awaited.get(key, 0) + 1 for key in missing}
+        self._awaited = looks
+        rewritten = {
+            key for key, count in looks.items() if found_others or count >= AWAITED_LOOKS_MAX
+        }
+        if rewritten:
+            _log.info("messages rewritten by the server count=%d", len(rewritten))
+            await self._forget(rewritten)
+
+    async def _name(self, pairs: Mapping[MessageId, int]) -> None:
+        if pairs:
+            names = {key: name for name, key in pairs.items()}
+            await self._core.journal.write(
+                lambda connection: identifiers.name_messages(connection, names)
+            )
+
+    # Taking in
+
+    async def _absorb(
+        self,
+        box: Box,
+        *,
+        said: Mapping[int, frozenset[Flag] | None],
+        new: There,
+        gone: Iterable[int],
+        token: State,
+        wanted: bool,
+    ) -> None:
+        core = self._core
+        await self._forget(gone)
+        flags = {key: each for key, each in said.items() if each is not None}
+        for part in _parts(sorted(flags)):
+            await self._say({key: flags[key] for key in part})
+        for names in _parts(sorted(new)):
+            await self._arrive(box, names, new, wanted=wanted)
+        if view.token(core.store.reader, box.id) != token:
+            await core.edit(lambda edit: edit.set_token(box.id, token))
+        if new:
+            await self._list_new(box)
+
+    def _wanted(self, *, is_first: bool) -> bool:
+        """Whether bodies of new messages are fetched ahead of time."""
+        policy = self._core.settings.bodies
+        return policy is BodyPolicy.ALL or (policy is BodyPolicy.NEW and not is_first)
+
+    async def _arrive(
+        self, box: Box, names: Sequence[MessageId], flags: There, *, wanted: bool
+    ) -> None:
+        core = self._core
+        async with core.numbering([box.id]):
+            made = await core.journal.write(
+                lambda connection: identifiers.add_messages(connection, box.id, names)
+            )
+            arrivals = [
+                Arrival(key, uid, flags[name]) for name, (key, uid) in zip(names, made, strict=True)
+            ]
+            await core.edit(lambda edit: edit.arrive(box.id, arrivals, wanted=wanted))
+
+    async def _say(self, flags: Mapping[int, frozenset[Flag]]) -> None:
+        await self._core.edit(lambda edit: edit.say_flags(flags), flags)
+
+    async def _list_new(self, box: Box) -> None:
+        found = view.unlisted(
+            self._core.store.reader, box.id, before_uid=None, limit=LISTED_AT_ONCE_MAX + 1
+        )
+        if 0 < len(found) <= LISTED_AT_ONCE_MAX:
+            await self._listing.fetch([message for message, _ in found], LISTED_AND_IDS)
+        else:
+            self._listing.want(box.id)
+
+    async def _forget(self, gone: Iterable[int]) -> None:
+        for part in _parts(list(gone)):
+            await forget(self._core, part)
+
+
+async def forget(core: Core, messages: Sequence[int]) -> None:
+    """Forget messages that are not at the server any more."""
+    await core.edit(lambda edit: edit.remove(messages))
+    await core.journal.write(lambda connection: identifiers.forget_messages(connection, messages))
+
+
+def _parts(keys: Sequence[T]) -> list[Sequence[T]]:
+    return [
+        keys[start : start + ARRIVALS_LENGTH_MAX]
+        for start in range(0, len(keys), ARRIVALS_LENGTH_MAX)
+    ]
