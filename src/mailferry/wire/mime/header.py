@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-_FOLD_LESS_NEWLINE: Final = re.compile(rb"[\r\n](?![ \t])")
-_NEWLINE: Final = re.compile(rb"[\r\n]+")
+_FOLD: Final = re.compile(rb"(?:\r\n|\r|\n)(?=[ \t])")
+_NEWLINE: Final = re.compile(rb"\r\n|\r|\n")
 NUL_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}".encode()  # IMAP strings cannot hold a NUL.
 
 
@@ -70,10 +70,10 @@ def _cleaned(value: bytes) -> bytes:
 
 
 def unfold(value: bytes) -> bytes:
-    """Return the value as one line (RFC 5322 §2.2.3); a bare CR or LF becomes a space."""
+    """Return the value as one line (RFC 5322 §2.2.3); a line end that is no fold becomes a space."""
     if b"\n" not in value and b"\r" not in value:
         return value
-    return _NEWLINE.sub(b"", _FOLD_LESS_NEWLINE.sub(b" ", value))
+    return _NEWLINE.sub(b" ", _FOLD.sub(b"", value))
 
 
 def select_fields(header: bytes, names: Collection[bytes]) -> bytes:
