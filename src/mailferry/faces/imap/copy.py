@@ -28,6 +28,7 @@ async def copy(state: SessionState, command: Copy) -> Answer:
         ]
 
     created = _created(await state.stage_about(positions, operations))
+    _check_any(state, positions, created)
     return Answer(_copy_uid(created) + b"COPY completed")
 
 
@@ -47,6 +48,7 @@ async def move(state: SessionState, command: Move) -> Answer:
         ]
 
     created = _created(await state.stage_about(positions, operations))
+    _check_any(state, positions, created)
     if created:
         # RFC 6851 §4.3: before the EXPUNGEs, so that the client can connect them.
         state.out.untagged(b"OK %bMoved" % _copy_uid(created))
@@ -63,6 +65,13 @@ async def target_mailbox(state: SessionState, name: str) -> Mailbox:
         return await state.mailbox(name)
     except MailboxNotFound as exc:
         raise No(b"Create that mailbox first", code=b"TRYCREATE") from exc
+
+
+def _check_any(state: SessionState, positions: Sequence[range], created: Sequence[Created]) -> None:
+    """Refuse where nothing could be done because others have removed all of it (RFC 2180 §4.4)."""
+    view = state.selected
+    if not created and any(view.is_gone(at) for span in positions for at in span):
+        raise No(b"The messages have been removed", code=b"EXPUNGEISSUED")
 
 
 def _created(staged: Sequence[Staged]) -> list[Created]:
