@@ -52,13 +52,3 @@ def test_a_killed_node_gives_it_back(tmp_path: Path) -> None:
         other.wait()
     with DataDirectory(tmp_path).locked():
         pass
-
-
-def test_replica_files_belong_to_one_account(tmp_path: Path) -> None:
-    directory = DataDirectory(tmp_path)
-    for name in ("replica-1.sqlite", "replica-1.sqlite-wal", "replica-11.sqlite"):
-        (tmp_path / name).touch()
-    assert [path.name for path in directory.replica_files(1)] == [
-        "replica-1.sqlite",
-        "replica-1.sqlite-wal",
-    ]

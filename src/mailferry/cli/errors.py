@@ -22,9 +22,11 @@ from mailferry.mail.errors import (
     StorageDamaged,
     StorageFull,
 )
+from mailferry.net.tls_context import CertificateUnusable
 from mailferry.node.accounts import AccountError, VaultError
 from mailferry.node.control import NodeRefused, NodeUnreachable
 from mailferry.node.directory import DirectoryInUse, DirectoryUnusable
+from mailferry.node.errors import ListenerFailed
 
 
 class CommandFailed(Exception):
@@ -53,6 +55,8 @@ _CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
     (AuthenticationFailed, ExitCode.LOGIN_REFUSED),
     (SourceUnavailable, ExitCode.UNREACHABLE),
     (NodeUnreachable, ExitCode.NOT_RUNNING),
+    (ListenerFailed, ExitCode.FAILED),
+    (CertificateUnusable, ExitCode.USAGE),
     (AccountError, ExitCode.FAILED),
     (NodeRefused, ExitCode.FAILED),
     (MailError, ExitCode.FAILED),

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from mailferry.cli import account, key, settings
+from mailferry.cli.doctor import doctor
 from mailferry.cli.erase import erase
 from mailferry.cli.journal import journal
+from mailferry.cli.run import run
 from mailferry.cli.status import status
 from mailferry.cli.terminal import output
 
@@ -25,8 +27,10 @@ app = typer.Typer(
     ),
 )
 app.add_typer(account.app, name="account")
+app.command("run")(run)
 app.command("status")(status)
 app.command("journal")(journal)
+app.command("doctor")(doctor)
 app.command("erase")(erase)
 app.add_typer(settings.app, name="config")
 app.add_typer(key.app, name="key")

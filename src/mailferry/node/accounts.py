@@ -27,6 +27,7 @@ from mailferry.store.accounts import (
     AccountUnknown,
 )
 from mailferry.store.keyfile import create_key, read_keys, replace_keys
+from mailferry.store.replica import erase
 from mailferry.store.vault import VaultError, new_key
 
 __all__ = [
@@ -90,7 +91,7 @@ def remove_account(directory: DataDirectory, account: Account, environ: Mapping[
         return
     with directory.locked(), open_accounts(directory, environ) as accounts:
         accounts.remove(account)
-        _unlink_replica(directory, account.id)
+        erase(directory.replica(account.id))
 
 
 def erase_replica(directory: DataDirectory, account: Account) -> None:
@@ -103,7 +104,7 @@ def erase_replica(directory: DataDirectory, account: Account) -> None:
     if _asked(directory, AskErase(account=account.name)):
         return
     with directory.locked():
-        _unlink_replica(directory, account.id)
+        erase(directory.replica(account.id))
 
 
 def rotate_key(directory: DataDirectory, environ: Mapping[str, str]) -> int:
@@ -131,8 +132,3 @@ def _asked(directory: DataDirectory, request: Request) -> bool:
     except NodeUnreachable:
         return False
     return True
-
-
-def _unlink_replica(directory: DataDirectory, account_id: int) -> None:
-    for path in directory.replica_files(account_id):
-        path.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from mailferry.store.keyfile import KeyPlace, find_key
+from mailferry.store.replica import replica_path
 
 DIRECTORY_MODE: Final = 0o700  # The mail lies here in the clear.
 
@@ -50,11 +51,7 @@ class DataDirectory:
 
     def replica(self, account_id: int) -> Path:
         """Return the replica file of an account."""
-        return self.path / f"replica-{account_id}.sqlite"
-
-    def replica_files(self, account_id: int) -> list[Path]:
-        """Return the files that the replica of an account consists of at this moment."""
-        return sorted(self.path.glob(f"replica-{account_id}.sqlite*"))
+        return replica_path(self.path, account_id)
 
     def key_place(self, environ: Mapping[str, str]) -> KeyPlace:
         """Return where the key of the vault is expected.

@@ -10,8 +10,7 @@ from typing import Final
 from mailferry.mail.errors import MailError, SourceUnavailable
 from mailferry.net.tls_context import ClientContext
 from mailferry.node.upstream import credential, imap_settings, trust
-from mailferry.sources.imap.connection import Connection
-from mailferry.sources.imap.mailboxes import list_mailboxes
+from mailferry.sources.imap.source import ImapSource
 from mailferry.store.account_settings import AccountSettings
 from mailferry.wire.sasl import Credential
 
@@ -75,26 +74,20 @@ async def _check(
     async def give_credential() -> Credential:
         return login
 
-    connection = Connection(
-        imap_settings(settings),
-        give_credential,
-        trusted,
-        tasks,
-        on_unsolicited=lambda session, response: None,
-        on_reachable=lambda reachable, reason: None,
-    )
+    source = ImapSource(imap_settings(settings), give_credential, trusted, tasks)
     try:
         told(f"Logging in at {settings.host} as {settings.user}")
-        session = await connection.session()
+        await source.check_login()
         told("Asking for the mailboxes")
-        found = await list_mailboxes(session, connection.names)
+        found = await source.mailboxes()
+        capabilities = source.capabilities
     finally:
         told("Saying goodbye")
-        await connection.aclose()
-    statuses = [mailbox.status for mailbox in found.values() if mailbox.status is not None]
+        await source.aclose()
+    statuses = [mailbox.status for mailbox in found if mailbox.status is not None]
     return ServerReport(
         mailboxes=len(found),
         messages=sum(status.messages for status in statuses),
-        abilities=tuple(words for name, words in _ABILITIES if session.has(name)),
-        lacks=tuple(words for name, words in _ABILITIES if not session.has(name)),
+        abilities=tuple(words for name, words in _ABILITIES if name in capabilities),
+        lacks=tuple(words for name, words in _ABILITIES if name not in capabilities),
     )

@@ -200,6 +200,15 @@ class Accounts:
                     count += 1
         return count
 
+    def damage(self) -> str:
+        """Look through the whole journal file; return what is wrong with it, "" when it is whole.
+
+        Takes about 3 ms for each megabyte.
+        """
+        with translated(self._path, JOURNAL):
+            found = str(self._connection.pragma("integrity_check", 1))
+        return "" if found == "ok" else found
+
     def changed_elsewhere(self) -> bool:
         """Whether anybody else wrote to the file since this was asked last."""
         version = self._data_version()
