@@ -157,7 +157,7 @@ async def search(query: Query, messages: Iterable[Candidate]) -> Found:
 
 async def _look(content: Content, in_body: Finder, in_text: Finder) -> None:
     """Read the content until everything was found or nothing more can be."""
-    reader = TextReader(content.structure)
+    reader = TextReader(content.structure, set(Kind) if in_text.missing else {Kind.BODY})
     async with aclosing(content.chunks) as chunks:
         async for chunk in chunks:
             for kind, text in reader.feed(chunk):

@@ -13,11 +13,9 @@ Nothing is removed otherwise: hiragana and katakana stay different, and so do "Ã
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Final
 
-_SPACES: Final = re.compile(r"\s+")
 _HELD_LENGTH_MAX: Final = 64  # Characters: no cluster of a language is longer; bounds hostile text.
 _HANGUL_JOINING: Final = range(
     0x1160, 0x1200
@@ -59,7 +57,7 @@ class Folder:
             folded = text.lower()
         else:
             folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        folded = _SPACES.sub(" ", folded)
+        folded = _collapsed(folded)
         if self._after_space:
             folded = folded.removeprefix(" ")
         self._after_space = folded.endswith(" ") or (self._after_space and not folded)
@@ -85,6 +83,14 @@ class Finder:
         self._tail = text[len(text) - self._overlap :] if 0 < self._overlap < len(text) else ""
         if self._overlap >= len(text):
             self._tail = text
+
+
+def _collapsed(text: str) -> str:
+    """Return `text` with a space for every run of white space."""
+    words = " ".join(text.split())
+    if not words:
+        return " " if text else ""
+    return f"{' ' if text[0].isspace() else ''}{words}{' ' if text[-1].isspace() else ''}"
 
 
 def _last_cluster(text: str) -> int:

@@ -8,7 +8,7 @@ headers.  The headers are the message's own and those of all parts and messages 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -86,9 +86,9 @@ class TextReader:
     A BREAK ends the text of each header and body.
     """
 
-    def __init__(self, message: Part) -> None:
-        """Take the tree of the message that is going to be fed."""
-        self._segments = list(_segments(message))
+    def __init__(self, message: Part, kinds: Collection[Kind] = frozenset(Kind)) -> None:
+        """Take the tree of the message that is going to be fed, and which text is wanted."""
+        self._segments = [segment for segment in _segments(message) if segment.kind in kinds]
         self._next = 0
         self._position = 0
 
@@ -116,7 +116,7 @@ class TextReader:
 
 def read_text(message: Part, octets: bytes, kind: Kind) -> str:
     """Return all folded text of one kind of a message that is here as a whole."""
-    return "".join(text for k, text in TextReader(message).feed(octets) if k is kind)
+    return "".join(text for _, text in TextReader(message, {kind}).feed(octets))
 
 
 def _segments(message: Part) -> Iterator[_Segment]:
