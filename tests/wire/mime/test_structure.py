@@ -197,3 +197,70 @@ def test_any_header_gives_what_imap_can_hold(octets: bytes, special: str) -> Non
         for told_form in (envelope(part), body(part), body_structure(part)):
             assert b"\0" not in told_form
             assert len(tree_of(told_form)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "encoding"),
+    [
+        (b"(c) Base64 (d)", b"Base64"),
+        (b"base64 foo", b"7bit"),
+        (b"base64;", b"7bit"),
+        (b"", b"7bit"),
+        (b"base64 (never ends", b"7bit"),
+    ],
+)
+def test_encodings(value: bytes, encoding: bytes) -> None:
+    assert parse_content({b"content-transfer-encoding": value}).encoding == encoding
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "subtype"),
+    [
+        (b"Text / HTML", b"Text", b"HTML"),
+        (b"text", b"text", b""),
+        (b"text/plain garbage; charset=x", b"text", b"plain"),
+        (b"(never ends", b"", b""),
+        (b"text/plain (never ends", b"text", b"plain"),
+    ],
+)
+def test_types(value: bytes, type_: bytes, subtype: bytes) -> None:
+    content = parse_content({b"content-type": value})
+    assert (content.type, content.subtype) == (type_, subtype)
+
+
+@pytest.mark.parametrize(
+    ("value", "languages"),
+    [
+        (b"en, de (x), fr", (b"en", b"de", b"fr")),
+        (b"en de", (b"en",)),
+        (b",en", ()),
+        (b"en (x", (b"en",)),
+    ],
+)
+def test_languages(value: bytes, languages: tuple[bytes, ...]) -> None:
+    assert parse_content({b"content-language": value}).language == languages
+
+
+@pytest.mark.parametrize(
+    ("value", "disposition", "parameters"),
+    [
+        (b"attachment; filename=x", b"attachment", ((b"filename", b"x"),)),
+        (b";filename=x", b"", ((b"filename", b"x"),)),
+        (b"attachment (never ends", b"attachment", ()),
+        (b'attachment; filename="never ends', b"attachment", ()),
+    ],
+)
+def test_dispositions(
+    value: bytes, disposition: bytes, parameters: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    content = parse_content({b"content-disposition": value})
+    assert (content.disposition, content.disposition_parameters) == (disposition, parameters)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"(", b"a@b, (", b'"', b'a "', b"a@[", b"a.(", b"a@b.(", b'"a" (', b"g: ("]
+)
+def test_what_never_ends_is_not_lost(broken: bytes) -> None:
+    addresses = parse_addresses(b"x@y, " + broken)
+    assert addresses[0] == told(None, None, b"x", b"y")
+    assert len(addresses) > 1

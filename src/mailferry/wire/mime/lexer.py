@@ -45,11 +45,6 @@ class Lexer:
         """The octet at the cursor; empty at the end."""
         return self.data[self.position : self.position + 1]
 
-    @property
-    def rest(self) -> bytes:
-        """What has not been read yet."""
-        return self.data[self.position :]
-
     def skip(self) -> None:
         """Go past white space and comments (CFWS).
 
