@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from mailferry.net.deadline import silence_limit
@@ -37,6 +38,7 @@ class Output:
         """Send what is gathered once that is a chunk, and wait while the client does not read."""
         if len(self._gathered) >= CHUNK_LENGTH:
             await self.flush()
+            await asyncio.sleep(0)  # A client that reads fast must not keep the others waiting.
 
     async def flush(self) -> None:
         """Send everything that is gathered."""
