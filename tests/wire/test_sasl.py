@@ -118,7 +118,7 @@ def test_xoauth2_answers_an_error_with_an_empty_line() -> None:
     [
         ({"PLAIN"}, ["PLAIN"]),
         ({"LOGIN"}, ["LOGIN"]),
-        ({"PLAIN", "SCRAM-SHA-256", "LOGIN"}, ["SCRAM-SHA-256", "PLAIN", "LOGIN"]),
+        ({"PLAIN", "SCRAM-SHA-256", "LOGIN"}, ["SCRAM-SHA-256", "PLAIN"]),
         ({"XOAUTH2", "GSSAPI"}, []),
     ],
 )

@@ -243,11 +243,13 @@ def client_mechanisms(
 
     `offered` holds names in upper case.  Where SCRAM is offered it comes first, since it keeps the
     password to ourselves; some servers offer it and have no such secret for a user, so PLAIN follows.
+    LOGIN says the same as PLAIN, and nothing is tried twice: servers lock out who guesses.
     """
     candidates: list[ClientMechanism]
     match credential:
         case Password():
-            candidates = [ScramSha256(credential), Plain(credential), Login(credential)]
+            plain = Plain(credential) if "PLAIN" in offered else Login(credential)
+            candidates = [ScramSha256(credential), plain]
         case AccessToken():
             candidates = [OAuthBearer(credential, host=host, port=port), XOAuth2(credential)]
     return [mechanism for mechanism in candidates if mechanism.name in offered]

@@ -64,6 +64,29 @@ async def opened() -> AsyncIterator[Open]:
             await source.aclose()
 
 
+class OpenScripted(Protocol):
+    """Opens sources that the test need not close, at a port of this machine, in the clear."""
+
+    def __call__(self, port: int, settings: ImapSettings = QUICK) -> ImapSource: ...
+
+
+@pytest.fixture
+async def opened_at() -> AsyncIterator[OpenScripted]:
+    """Return `open(port)`: a source of user "u" with password "p" at a scripted server."""
+    made: list[ImapSource] = []
+    async with asyncio.TaskGroup() as tasks:
+
+        def make(port: int, settings: ImapSettings = QUICK) -> ImapSource:
+            plain = replace(settings, host="127.0.0.1", port=port, security=Security.PLAIN)
+            source = ImapSource(plain, giving(User("u", "p")), client_context(), tasks)
+            made.append(source)
+            return source
+
+        yield make
+        for source in made:
+            await source.aclose()
+
+
 @dataclass
 class ImapWorld:
     """The same mailboxes through two connections: one under test, one for a third party."""

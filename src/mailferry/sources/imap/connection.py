@@ -27,6 +27,7 @@ from mailferry.net.tls import client_tls
 from mailferry.net.tls_context import ClientContext
 from mailferry.net.tls_errors import TlsError
 from mailferry.observe import logger
+from mailferry.sources.imap.exchange import Interrupted
 from mailferry.sources.imap.login import log_in
 from mailferry.sources.imap.names import Names
 from mailferry.sources.imap.session import Session
@@ -184,7 +185,8 @@ class Connection:
             wait_s = settings.backoff_max_s
         wait_s *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  not for secrecy
         self._not_before = asyncio.get_running_loop().time() + wait_s
-        self._failure = failure
+        interrupted = isinstance(failure, Interrupted)
+        self._failure = SourceUnavailable(str(failure)) if interrupted else failure
         _log.info("cannot connect host=%s again_s=%.0f: %s", settings.host, wait_s, failure)
         self._tell_reachable(False, str(failure))
 

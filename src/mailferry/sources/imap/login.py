@@ -11,8 +11,9 @@ from mailferry.mail.errors import (
     ProtocolFault,
     SourceUnavailable,
 )
+from mailferry.net.tls_errors import TlsError
 from mailferry.observe import logger
-from mailferry.sources.imap.exchange import Collector, Exchange
+from mailferry.sources.imap.exchange import Collector, Exchange, Interrupted
 from mailferry.sources.imap.names import Names
 from mailferry.sources.imap.refusals import error_of, words_of
 from mailferry.sources.imap.session import Session
@@ -73,6 +74,7 @@ async def log_in(session: Session, settings: ImapSettings, credential: Credentia
     Raises:
         AuthenticationFailed: the server refused the user information.
         NotSupported: there is no way to log in that both sides know.
+        TlsError: TLS could not be set up.
         SourceUnavailable: the connection ended, or the server is not available now.
         ProtocolFault: the server says what IMAP does not allow.
     """
@@ -93,7 +95,13 @@ async def _start_tls(session: Session, settings: ImapSettings, greeting: Status)
     # Never negotiated by capability: somebody in between could take it off the list.
     if greeting.kind is StatusKind.PREAUTH:
         raise ProtocolFault("the server is logged in before TLS began: somebody is in between")
-    status = await session.run_command(commands.STARTTLS)
+    try:
+        status = await session.run_command(commands.STARTTLS)
+    except Interrupted:
+        await session.over.wait()
+        if isinstance(session.cause, TlsError):
+            raise session.cause from None  # It says what to do about it.
+        raise
     if not status.ok:
         raise NotSupported(f"the server refuses STARTTLS: {words_of(status)}")
     session.capabilities = frozenset()  # What was said in the clear does not count.

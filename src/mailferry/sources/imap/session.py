@@ -70,6 +70,8 @@ class Session:
         """What ENABLE has switched on."""
         self.tls: tuple[ClientContext, str] | None = None
         """What STARTTLS uses: whom to trust, and the server's name."""
+        self.cause: BaseException | None = None
+        """What broke the connection, if something did."""
         self.selection: Selection | None = None
         """What the commands submitted next will find selected."""
         self.over = asyncio.Event()
@@ -232,7 +234,8 @@ class Session:
         except* _Over as caught:
             reason = str(caught.exceptions[0])
         except* (OSError, SourceUnavailable) as caught:
-            reason = f"the connection broke: {caught.exceptions[0]}"
+            self.cause = caught.exceptions[0]
+            reason = f"the connection broke: {self.cause}"
         except* RemoteProtocolError as caught:
             reason = f"the server does not keep to IMAP: {caught.exceptions[0]}"
         except* Exception:  # noqa: BLE001  the top of a task
@@ -338,7 +341,7 @@ class Session:
 
     async def _complete(self, event: Completed) -> None:
         handle = event.handle
-        exchange = self._exchanges.pop(handle.tag, None)
+        exchange = self._exchanges.get(handle.tag)
         status = handle.status
         if exchange is None or status is None:
             return
@@ -351,6 +354,7 @@ class Session:
             self._encrypted = True
         elif status.ok and handle.command is commands.COMPRESS:
             self._stream = DeflateStream(self._stream, self.flow.change_layer())
+        del self._exchanges[handle.tag]  # Last: a failing layer interrupts it like any other.
         exchange.complete(status)
 
     async def _room(self) -> None:
