@@ -7,6 +7,7 @@ A script is text, one line a step:
     < TAG OK in             TAG is the tag of the last line that was expected
     > raw: DONE             expected without a tag
     ! close                 ends the connection
+    ! gone                  the client goes away from here on, whatever it still says
 
 In what is said, \\r\\n stands for a line's end within a step, as before a literal's octets.
 """
@@ -46,13 +47,17 @@ class ScriptedServer:
         self._connections = 0
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        script = self._scripts[self._connections]
+        script, gone, _ = self._scripts[self._connections].partition("! gone")
         self._connections += 1
         try:
             await self._play(script, reader, writer)
+            if gone:
+                await reader.read()
             self.finished += 1
         except (ConnectionError, asyncio.IncompleteReadError) as error:
-            self.faults.append(f"the client went away: {error!r}")
+            self.finished += bool(gone)
+            if not gone:
+                self.faults.append(f"the client went away: {error!r}")
         finally:
             writer.close()
 
