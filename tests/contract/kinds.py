@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import pytest
 
 from mailferry.mail.source import MailSource
-from mailferry.net.tls_context import client_context
+from mailferry.net.tls_context import ClientContext, client_context
 from mailferry.sources.imap.settings import ImapSettings, Security
 from mailferry.sources.imap.source import ImapSource
 from mailferry.sources.memory import MemorySource
+from mailferry.sources.replica.replica import Replica
 from mailferry.wire.sasl import Password
 from tests.contract.world import StagingWorld, World
 from tests.faces.imap.house import PASSWORD, House
+from tests.sources.replica.aboard import Aboard
 
 Making: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[World]]
 MakingStaging: TypeAlias = Callable[
@@ -57,6 +60,12 @@ class ServerWorld:
         return
 
 
+@cache
+def trusting() -> ClientContext:
+    """Made once: loading the system's authorities takes longer than most tests."""
+    return client_context()
+
+
 async def give_password(name: str, password: str) -> Password:
     return Password(name, password)
 
@@ -74,7 +83,7 @@ def imap_source(
         backoff_first_s=0.05,
         settle_s=0.5,
     )
-    return ImapSource(settings, lambda: give_password(name, password), client_context(), tasks)
+    return ImapSource(settings, lambda: give_password(name, password), trusting(), tasks)
 
 
 @asynccontextmanager
@@ -109,9 +118,56 @@ async def imap_at_our_face(_request: pytest.FixtureRequest) -> AsyncIterator[Ser
         yield world
 
 
+@dataclass
+class ReplicaWorld:
+    """A replica, and a third party's way to its origin."""
+
+    source: Replica
+    origin: MailSource
+
+    async def catch_up(self) -> None:
+        await self.source.refresh(None)
+
+    async def come_to_rest(self) -> None:
+        await self.source.carried_out()
+
+
+@asynccontextmanager
+async def replica_of_memory(request: pytest.FixtureRequest) -> AsyncIterator[ReplicaWorld]:
+    origin = MemorySource()
+    aboard = Aboard(request.getfixturevalue("tmp_path"), origin)
+    async with aboard.open() as replica:
+        yield ReplicaWorld(replica, origin)
+    await origin.aclose()
+
+
+@asynccontextmanager
+async def replica_at_our_face(request: pytest.FixtureRequest) -> AsyncIterator[ReplicaWorld]:
+    async with imap_at_our_face(request) as server:
+        aboard = Aboard(request.getfixturevalue("tmp_path"), server.source)
+        async with aboard.open() as replica:
+            yield ReplicaWorld(replica, server.origin)
+
+
+@asynccontextmanager
+async def replica_at_dovecot(request: pytest.FixtureRequest) -> AsyncIterator[ReplicaWorld]:
+    async with imap_at_dovecot(request) as server:
+        aboard = Aboard(request.getfixturevalue("tmp_path"), server.source)
+        async with aboard.open() as replica:
+            yield ReplicaWorld(replica, server.origin)
+
+
 MAIL_SOURCES: dict[str, Making] = {
     "memory": memory,
     "imap-dovecot": imap_at_dovecot,
     "imap-our-face": imap_at_our_face,
+    "replica-memory": replica_of_memory,
+    "replica-our-face": replica_at_our_face,
+    "replica-dovecot": replica_at_dovecot,
 }
-STAGING_SOURCES: dict[str, MakingStaging] = {"memory": memory}
+STAGING_SOURCES: dict[str, MakingStaging] = {
+    "memory": memory,
+    "replica-memory": replica_of_memory,
+    "replica-our-face": replica_at_our_face,
+    "replica-dovecot": replica_at_dovecot,
+}

@@ -101,15 +101,18 @@ def move_on(
 ) -> None:
     """Put operations into a state, with the time where it is shown."""
     settled = state in {OperationState.COMMITTED, OperationState.WITHDRAWN}
-    done = state in FINAL
+    done = state in {OperationState.APPLIED, OperationState.REFUSED}
     connection.executemany(
         """
         UPDATE operation SET state = ?1, reason = ?2,
             settled_at = iif(?3, ifnull(settled_at, ?5), settled_at),
-            done_at = iif(?4, ?5, done_at), blob = iif(?4, NULL, blob)
+            done_at = iif(?4, ?5, done_at), blob = iif(?7, NULL, blob)
         WHERE sequence = ?6
         """,
-        ((state.value, reason, settled, done, to_ms(now), sequence) for sequence in sequences),
+        (
+            (state.value, reason, settled, done, to_ms(now), sequence, state in FINAL)
+            for sequence in sequences
+        ),
     )
 
 

@@ -353,6 +353,23 @@ def born_with(
     return frozenset(), None
 
 
+def ids_after(
+    connection: apsw.Connection, mailbox: int, after_uid: int, *, limit: int
+) -> list[int]:
+    """Return messages shown above a UID, by ascending UID."""
+    return [
+        row[0]
+        for row in rows(
+            connection,
+            """
+            SELECT id FROM message WHERE mailbox = ? AND uid > ? AND hidden = 0
+            ORDER BY uid LIMIT ?
+            """,
+            (mailbox, after_uid, limit),
+        )
+    ]
+
+
 def all_ids(connection: apsw.Connection, mailbox: int) -> set[int]:
     """Return the ids of all messages of a mailbox, hidden ones too."""
     return {

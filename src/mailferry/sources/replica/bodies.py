@@ -115,6 +115,12 @@ class Bodies:
             raise SectionNotFound(f"message {message} has no section {section}")
         return whole.part(*found)
 
+    def whole_with_tree(self, message: int) -> tuple[Place, Part] | None:
+        """Return where the whole content is, and its tree; None when it is not here."""
+        whole = self._whole(message)
+        tree = None if whole is None else self._tree(whole)
+        return None if whole is None or tree is None else (whole, tree)
+
     def _whole(self, message: int) -> Place | None:
         core = self._core
         stored = bodies.find(core.store.reader, message, WHOLE)

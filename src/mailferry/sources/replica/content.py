@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +64,7 @@ class Content:
         reader = core.store.reader if table is BODY_CHUNKS else core.journal.reader
         return chunks.read(reader, table, key, offset)
 
-    async def read(self, place: Place, offset: int) -> AsyncIterator[bytes]:
+    async def read(self, place: Place, offset: int) -> AsyncGenerator[bytes, None]:
         """Yield the octets of a place from `offset`."""
         with self.pin(place.table, place.key):
             at = place.begin + offset

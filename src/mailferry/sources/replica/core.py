@@ -107,7 +107,8 @@ class Core:
         self._long_running, self._short = long_running, short
 
     def stop(self) -> None:
-        """Cancel what runs for long."""
+        """Cancel what runs for long; nobody is told of anything any more."""
+        self.watchers.close()
         for task in list(self._running):
             task.cancel()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from mailferry import observe
 from mailferry.mail.changes import MailboxChanged, MailboxesChanged, Reachability
@@ -27,7 +28,10 @@ from mailferry.sync.mailbox_match import ListMatch, OurMailbox, match_mailboxes
 
 _log = observe.logger(__name__)
 
-WHOLE_ACCOUNT = 0
+_PASSING: Final = frozenset({"\\Marked", "\\Unmarked"})
+"""Attributes that come and go with the mail (RFC 9051 §7.3.1): nothing to keep."""
+
+WHOLE_ACCOUNT: Final = 0
 """Stands for the list and every mailbox, where else a mailbox is named."""
 
 
@@ -137,7 +141,11 @@ class Mirror:
         core = self._core
         listed = await core.upstream.mailboxes()
         core.line.succeeded()
-        theirs = [each for each in listed if "\\NonExistent" not in each.attributes]
+        theirs = [
+            replace(each, attributes=each.attributes - _PASSING)
+            for each in listed
+            if "\\NonExistent" not in each.attributes
+        ]
         if not any(each.path == INBOX for each in theirs):
             raise ProtocolFault("the server lists no INBOX")
         match = match_mailboxes(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from mailferry import observe
 from mailferry.mail.errors import MailError
@@ -34,6 +35,8 @@ from mailferry.mail.operation import (
     OutcomeUnknown,
     Probe,
     RenameMailbox,
+    Subscribe,
+    Unsubscribe,
     Untried,
 )
 from mailferry.mail.source import BlobReader
@@ -56,6 +59,8 @@ from mailferry.store.operations import StoredOperation
 from mailferry.sync.fold import below
 from mailferry.sync.journal import Event, next_state
 from mailferry.sync.plan import Key, Lane, Parcel, Waiting, keys_of, lanes, parcels
+
+_ON_THE_LIST: Final = (CreateMailbox, DeleteMailbox, RenameMailbox, Subscribe, Unsubscribe)
 
 _log = observe.logger(__name__)
 
@@ -177,6 +182,8 @@ class Outbox:
             match translation:
                 case Translated():
                     sent.append(Sent(parcel=parcel, translated=translation))
+                case NotYet.UNBORN if sent:
+                    break  # It can go when those before it have been sent.
                 case NotYet():
                     await self._send(sent)
                     self._ask_for_names(parcel, translation)
@@ -191,7 +198,7 @@ class Outbox:
         self._concluding.put_off(parcel.covers)
         if why is NotYet.MAILBOX_UNNAMED:
             self._mirror.want(WHOLE_ACCOUNT)
-        else:
+        elif why is NotYet.MESSAGE_UNNAMED:
             stored = self._core.pending.get(parcel.covers[0])
             mailbox = getattr(stored.operation, "mailbox", None) if stored else None
             self._mirror.want(mailbox_key(mailbox) if mailbox else WHOLE_ACCOUNT)
@@ -279,7 +286,7 @@ def _mailboxes(lane: Lane) -> set[int]:
     found: set[int] = set()
     for one in lane:
         found |= {mailbox_key(MailboxId(key)) for key in one.keys if isinstance(key, str)} - {0}
-        if isinstance(one.operation, CreateMailbox | DeleteMailbox | RenameMailbox):
+        if isinstance(one.operation, _ON_THE_LIST):
             found.add(WHOLE_ACCOUNT)
     return found
 
@@ -287,7 +294,7 @@ def _mailboxes(lane: Lane) -> set[int]:
 def _mailboxes_of(stored: StoredOperation) -> set[int]:
     found = {births_in(stored.operation)} - {0}
     operation = stored.operation
-    if isinstance(operation, CreateMailbox | DeleteMailbox | RenameMailbox):
+    if isinstance(operation, _ON_THE_LIST):
         found.add(WHOLE_ACCOUNT)
     elif isinstance(operation, Copy | Move):
         found.add(mailbox_key(operation.mailbox))

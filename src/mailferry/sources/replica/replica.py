@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 from mailferry import observe
 from mailferry.mail.changes import Changes
-from mailferry.mail.errors import MailError, NotSupported, StorageDamaged
+from mailferry.mail.errors import MailError, StorageDamaged
 from mailferry.mail.mailbox import Mailbox, MailboxId, State
 from mailferry.mail.message import (
     WHOLE,
@@ -40,6 +40,7 @@ from mailferry.mail.operation import (
     HistoryEntry,
     Operation,
     OperationId,
+    OperationState,
     Outcome,
     Probe,
     Staged,
@@ -58,6 +59,7 @@ from mailferry.sources.replica.opening import close_account, open_account
 from mailferry.sources.replica.outbox import Outbox
 from mailferry.sources.replica.passing_on import PassingOn
 from mailferry.sources.replica.recovering import Recovering
+from mailferry.sources.replica.searching import Searching
 from mailferry.sources.replica.settings import ReplicaSettings
 from mailferry.sources.replica.settling import Settling
 from mailferry.sources.replica.staging import Staging
@@ -110,9 +112,11 @@ class Replica:
         self._staging = Staging(core, self._settling)
         concluding = Concluding(core, self._mirror, recovering, self._bodies.adopt)
         self._outbox = Outbox(core, concluding, self._mirror, self)
+        self._searching = Searching(core, content, self._bodies)
         self._keeping = Keeping(core, self._uploads, self._bodies)
         self._passing_on = PassingOn(core, self._staging)
         self._stack = AsyncExitStack()
+        self._abandoned = False
 
     def __repr__(self) -> str:
         core = self._core
@@ -170,7 +174,8 @@ class Replica:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc is None or isinstance(exc, asyncio.CancelledError):
+        in_order = exc is None or isinstance(exc, asyncio.CancelledError)
+        if in_order and not self._abandoned:
             await close_account(self._core)
         else:  # Not in order: the next time it is compared with the journal.
             await self._core.store.close()
@@ -184,8 +189,8 @@ class Replica:
 
     def abandon(self) -> None:
         """Let go of everything as a crash would; for tests of crashes."""
+        self._abandoned = True
         self._core.store.abandon()
-        self._core.stop()
 
     # Reading
 
@@ -232,7 +237,7 @@ class Replica:
 
     async def search(self, mailbox: MailboxId, query: Query) -> SearchResult:
         """See MailSource."""
-        raise NotSupported("searching comes with mailferry.sources.matching")
+        return await self._searching.search(mailbox, query)
 
     def watch(self) -> Watch:
         """See MailSource."""
@@ -246,6 +251,16 @@ class Replica:
     def reachable(self) -> bool | None:
         """Whether the origin answered last; None: it was not tried yet."""
         return self._core.line.reachable
+
+    @property
+    def waiting(self) -> int:
+        """How many operations are committed and not carried out yet."""
+        return sum(each.state is not OperationState.STAGED for each in self._core.pending)
+
+    async def carried_out(self) -> None:
+        """Return when everything that is committed has been carried out, or was refused."""
+        while self.waiting:
+            await self._core.pending.ended.wait()
 
     # Changing
 

@@ -40,6 +40,8 @@ class NotYet(Enum):
     """A mailbox is there, but the list must be taken to know what it is called."""
     MESSAGE_UNNAMED = auto()
     """A message is there, but the mailbox must be looked at to know what it is called."""
+    UNBORN = auto()
+    """A message is not there yet: an operation before this one makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ def _messages(core: Core, operation: Operation) -> dict[MessageId, int] | KeptHe
         return KeptHere(kept)
     if any(each.remote is None and each.at_server for each in mapped.values()):
         raise _Unnamed(NotYet.MESSAGE_UNNAMED)
+    if any(each.remote is None for each in mapped.values()):
+        raise _Unnamed(NotYet.UNBORN)
     named = ((each.remote, key) for key, each in mapped.items())
     return {remote: key for remote, key in sorted(named) if remote is not None}
 

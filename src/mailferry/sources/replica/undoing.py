@@ -197,6 +197,7 @@ async def _show(core: Core, ordered: Sequence[Undo], done: _Done) -> None:
 
     await core.edit(show, flagged | new)
     core.refold_list()
+    core.committed.set()  # Those that had to wait behind it may go now.
 
 
 def with_ids(stored: StoredOperation, renamed: Mapping[int, int]) -> StoredOperation:
