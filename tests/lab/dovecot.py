@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import certificates, dovecot_config, processes, programs
+from tests.lab import certificates, dovecot_config, processes, programs, reaper
 from tests.lab.dovecot_config import Settings
 
 STARTS_MAX = 3  # A port that was free a moment ago may be taken when the server comes to it.
@@ -123,6 +123,7 @@ class Dovecot:
                 env=os.environ | program.environment,
                 start_new_session=True,
             )
+        reaper.watch(self._process.pid, self.directory)
         for port in self._ports.values():
             processes.wait_for_port(port, alive=self._process.pid)
 
@@ -130,4 +131,5 @@ class Dovecot:
         if self._process is not None:
             processes.end_tree(self._process.pid, how)
             self._process.wait()
+            reaper.forget(self._process.pid)
             self._process = None
