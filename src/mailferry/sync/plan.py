@@ -61,7 +61,8 @@ def keys_of(
         case RenameMailbox() | DeleteMailbox():
             return frozenset({THE_LIST, operation.mailbox, *below})
         case Subscribe() | Unsubscribe():
-            return frozenset({("subscription", operation.path)})
+            # Some servers subscribe only to what exists: a create or rename before it goes first.
+            return frozenset({THE_LIST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
