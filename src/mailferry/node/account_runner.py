@@ -14,6 +14,7 @@ damaged journal) is raised from `run()`, which ends the node.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -26,6 +27,7 @@ from mailferry.store.accounts import Account
 
 RETRY_FIRST_S: Final = 1.0  # After a replica failed; a full disk or a fault does not mend at once.
 RETRY_MAX_S: Final = 300.0
+OPENING_S: Final = 20.0  # How long a login waits for an account that is being opened.
 
 logger = observe.logger(__name__)
 
@@ -52,6 +54,8 @@ class AccountRunner:
         self._open_replica = open_replica
         self._is_fatal = is_fatal
         self._stopping = False
+        self._tried = asyncio.Event()
+        """Clear while the replica is being opened."""
         self._wanted_closed = asyncio.Event()
         self._between: Callable[[], Awaitable[None]] | None = None
         self._between_done: asyncio.Future[None] | None = None
@@ -59,12 +63,15 @@ class AccountRunner:
     def __repr__(self) -> str:
         return f"<AccountRunner {self.account.id} {'open' if self.replica else 'closed'}>"
 
-    def source(self) -> Replica:
-        """Return the replica for a session.
+    async def source(self) -> Replica:
+        """Return the replica for a session; waits while it is being opened.
 
         Raises:
             SourceUnavailable: it is not open now; the text says why.
         """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_S):
+                await self._tried.wait()
         if self.replica is None:
             raise SourceUnavailable(self.reason or "the account is being opened; try again soon")
         return self.replica
@@ -99,12 +106,15 @@ class AccountRunner:
             try:
                 async with self._open_replica(self.account) as replica:
                     self.replica, self.reason, self.reachability = replica, "", None
+                    self._tried.set()
                     await self._listen(replica)
                     self.replica = None
+                    self._tried.clear()
                 failures = 0
             except Exception as exc:  # noqa: BLE001 - the top of the account's task
                 self.replica = None
                 self._note(exc)
+                self._tried.set()
                 if asyncio.get_running_loop().time() - opened_at > RETRY_MAX_S:
                     failures = 0
                 await self._pause(min(RETRY_MAX_S, RETRY_FIRST_S * 2**failures))

@@ -27,7 +27,7 @@ class NodeLogins:
         runner = self._runner(login)
         if runner is None:  # Removed since it was verified.
             raise AuthenticationFailed("there is no such login any more")
-        return runner.source()
+        return await runner.source()
 
     def _runner(self, login: str) -> AccountRunner | None:
         return next(
