@@ -50,7 +50,8 @@ class Relay:
 
     def __init__(self, server_port: int, *, by_turns: bool = False) -> None:
         self._server_port = server_port
-        self._by_turns = by_turns
+        self.by_turns = by_turns
+        """Holds for connections that are made from now on."""
         self._lock = threading.Lock()
         self._counts = Counts()
         self._cut_after: int | None = None
@@ -136,7 +137,7 @@ class Relay:
             self._counts.connections += 1
             self._connections.add(connection)
         try:
-            if self._by_turns:
+            if self.by_turns:
                 self._take_turns(connection)
             else:
                 upwards = self._start(self._stream, connection, client, server)

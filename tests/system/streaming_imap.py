@@ -59,8 +59,12 @@ class StreamingImap:
         self._file = self._socket.makefile("rb", buffering=CHUNK_LENGTH)
         self._tags = 0
         self._literal_kept_max = literal_kept_max
-        self.greeting = self.read_response().text
-        self.run(f"LOGIN {quoted(endpoint.user)} {quoted(endpoint.password)}")
+        try:
+            self.greeting = self.read_response().text
+            self.run(f"LOGIN {quoted(endpoint.user)} {quoted(endpoint.password)}")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

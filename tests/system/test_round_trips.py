@@ -61,23 +61,25 @@ def test_nothing_changed_in_fifty_mailboxes(
     for number in range(50):
         fill(server, wanted((f"Box {number}",), 3))
     account = node.add_account(server, bodies="list", port=relay.port)
+    relay.by_turns = False  # The first sync is not what is counted here.
     node.start()
     account.wait_until_listed()
-    relay.wait_until_quiet()
+    node.stop()
+
+    relay.by_turns = True
+    relay.reset_counts()
+    node.start()
+    account.wait_for_state("ready")
+    restarted = relay.wait_until_quiet()
+    logging_in = 4  # SCRAM needs three, and one asks what the server can.
+    assert restarted.round_trips <= NOTHING_CHANGED_MAX + logging_in, restarted
+    assert restarted.to_client < 200 * 54 + 3000, restarted  # One line or two for each mailbox.
 
     relay.reset_counts()
     with imaplib_session(account.endpoint) as session:
         ok(session.status('"Box 7"', "(MESSAGES UIDNEXT)"))
     asked = relay.wait_until_quiet()
     assert asked.round_trips <= NOTHING_CHANGED_MAX, asked
-
-    node.stop()
-    relay.reset_counts()
-    node.start()
-    account.wait_for_state("ready")
-    restarted = relay.wait_until_quiet()
-    logging_in = 3  # Greeting and login, what the server can, and watching the INBOX.
-    assert restarted.round_trips <= NOTHING_CHANGED_MAX + logging_in, restarted
     assert_equal(look(account.endpoint, bodies=False), look(server, bodies=False))
 
 
