@@ -45,8 +45,19 @@ class ScriptedServer:
         """How many scripts were played to their end."""
         self._scripts = scripts
         self._connections = 0
+        self._playing: set[asyncio.Task[None]] = set()
+
+    async def at_rest(self) -> None:
+        """Return when no script is being played any more."""
+        async with asyncio.timeout(5):
+            while self._playing:
+                await asyncio.wait(self._playing)
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._playing.add(task)
+        task.add_done_callback(self._playing.discard)
         script, gone, _ = self._scripts[self._connections].partition("! gone")
         self._connections += 1
         try:
@@ -99,5 +110,6 @@ async def scripted(*scripts: str) -> AsyncIterator[ScriptedServer]:
     finally:
         server.close()
         await server.wait_closed()
+    await played.at_rest()
     assert played.faults == []
     assert played.finished == len(scripts)
