@@ -127,6 +127,10 @@ class ReplicaWorld:
 
     async def catch_up(self) -> None:
         await self.source.refresh(None)
+        # Dovecot's LIST-STATUS may be a moment behind: each mailbox is asked, too.
+        for mailbox in await self.source.mailboxes():
+            if mailbox.selectable:
+                await self.source.refresh(mailbox.id)
 
     async def come_to_rest(self) -> None:
         await self.source.carried_out()
