@@ -115,7 +115,9 @@ class SocketStream(asyncio.BufferedProtocol):
             self._socket.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LENGTH_MAX
             )
-        self.peer = _address_text(transport.get_extra_info("peername"))
+        # A connection that was reset before it was taken has no address any more.
+        address = transport.get_extra_info("peername")
+        self.peer = _address_text(address) if address else "an address that has gone"
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give the kernel as much room as there is below the limit."""
@@ -254,7 +256,7 @@ class SocketStream(asyncio.BufferedProtocol):
     def is_loopback(self) -> bool:
         """See ByteStream."""
         address = self._transport.get_extra_info("peername")
-        return _is_loopback(address[0])
+        return bool(address) and _is_loopback(address[0])
 
     def _check_writable(self) -> None:
         if self._failure is not None:

@@ -124,9 +124,9 @@ class Download:
                 await self._changed.wait()
 
     def _failure(self) -> MailError:
-        """Return the error anew, as each reader raises its own."""
+        """Return the error for one more reader, without the way it came to the one before."""
         error = self._error or SourceUnavailable("the download was given up")
-        return type(error)(*error.args)
+        return error.with_traceback(None)
 
     # The work
 
