@@ -30,9 +30,10 @@ lab: setup
 demo: setup
 	@$(BIN)/mailferry demo $(ARGS)
 
-# The fast tests come first (tests/conftest.py); the closing line says how long it took.
+# All tests run in two processes, a file's tests in one of them: they share what is costly to make.
+# In each the fast tests come first (tests/conftest.py).  The closing line says how long it took.
 test: setup lab
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(ARGS),-n 2 --dist loadfile)
 
 lint: setup
 	@$(BIN)/ruff check
