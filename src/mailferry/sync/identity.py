@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -130,14 +130,3 @@ def _groups(identities: Mapping[int, bytes | None]) -> dict[bytes, list[int]]:
         if identity is not None:
             groups[identity].append(one)
     return groups
-
-
-def ranges_of(ids: Iterable[int]) -> list[tuple[int, int]]:
-    """Return ascending ids as inclusive ranges."""
-    ranges: list[tuple[int, int]] = []
-    for one in ids:
-        if ranges and ranges[-1][1] == one - 1:
-            ranges[-1] = (ranges[-1][0], one)
-        else:
-            ranges.append((one, one))
-    return ranges

@@ -137,11 +137,12 @@ def parcels(lane: Lane) -> list[Parcel]:
     run: list[tuple[int, SetFlags]] = []
     for one in lane:
         operation = one.operation
-        if run and not (isinstance(operation, SetFlags) and operation.mailbox == run[0][1].mailbox):
+        change = operation if isinstance(operation, SetFlags) and not one.apart else None
+        if run and (change is None or change.mailbox != run[0][1].mailbox):
             result += _merged(run)
             run = []
-        if isinstance(operation, SetFlags):
-            run.append((one.sequence, operation))
+        if change is not None:
+            run.append((one.sequence, change))
         else:
             result.append(Parcel(operation, (one.sequence,)))
     if run:
