@@ -129,3 +129,16 @@ async def test_messages_with_eight_bit_headers() -> None:
         lines = await client.ok("FETCH 1 (ENVELOPE BODY BODY.PEEK[HEADER.FIELDS (Subject)])")
         assert "Grüße".encode() in lines[0]
         assert (await client.ok("FETCH 1 BODY.PEEK[]"))[0].endswith(letter + b")")
+
+
+async def test_keywords_are_the_same_in_any_case() -> None:
+    async with House().logged_in() as client:
+        await client.append("INBOX", note(1))
+        await client.append("INBOX", note(2))
+        await client.ok("SELECT INBOX")
+        await client.ok("STORE 1 +FLAGS (Work)")
+        lines = await client.ok("STORE 2 +FLAGS (wORK)")
+        assert lines == [b"2 FETCH (UID 2 FLAGS (Work \\Recent))"]
+        assert await client.ok("SEARCH KEYWORD work") == [b"SEARCH 1 2"]
+        lines = await client.ok("STORE 1 -FLAGS (WORK)")
+        assert lines == [b"1 FETCH (UID 1 FLAGS (\\Recent))"]

@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 from mailferry.faces.imap.connection import Invalid
 from mailferry.faces.imap.copy import target_mailbox
-from mailferry.faces.imap.state import Answer, Bad, No, SessionState
+from mailferry.faces.imap.replies import Answer, Bad, No
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.store import settable
 from mailferry.mail import operation
 from mailferry.mail.message import Blob

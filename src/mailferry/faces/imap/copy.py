@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mailferry.faces.imap.state import Answer, No, SessionState
+from mailferry.faces.imap.replies import Answer, No
+from mailferry.faces.imap.state import SessionState
 from mailferry.mail import operation
 from mailferry.mail.errors import MailboxNotFound
 from mailferry.mail.mailbox import Mailbox

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mailferry.faces.imap import copy, fetch, listing, mailboxes, search, selected, status, store
-from mailferry.faces.imap.state import Answer, Bad, SessionState
+from mailferry.faces.imap.replies import Answer, Bad
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.view import Expunges
 from mailferry.wire.imap.commands.fetch import Fetch
 from mailferry.wire.imap.commands.listing import List, Lsub

@@ -16,7 +16,8 @@ from mailferry.faces.imap import fetch_items
 from mailferry.faces.imap.chunks import closing
 from mailferry.faces.imap.errors import refusal
 from mailferry.faces.imap.fetch_items import Plan
-from mailferry.faces.imap.state import Answer, LineUnusable, No, SessionState
+from mailferry.faces.imap.replies import Answer, LineUnusable, No
+from mailferry.faces.imap.state import SessionState
 from mailferry.mail.errors import (
     MailError,
     MessageNotFound,

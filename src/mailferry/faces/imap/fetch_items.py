@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mailferry.faces.imap.state import Bad
+from mailferry.faces.imap.replies import Bad
 from mailferry.faces.imap.structure import without_extension
 from mailferry.faces.imap.view import View
 from mailferry.mail.message import (

@@ -14,7 +14,8 @@ from mailferry import observe
 from mailferry.faces.imap.chunks import closing
 from mailferry.faces.imap.connection import MAILBOX_GONE, Connection, Ending, Invalid
 from mailferry.faces.imap.limits import Limits
-from mailferry.faces.imap.state import Answer, SessionState
+from mailferry.faces.imap.replies import Answer
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.view import Expunges
 from mailferry.mail.changes import Event, MailboxChanged
 from mailferry.mail.errors import MailboxNotFound, MailError

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailferry.faces.imap.names import DELIMITER, shown_name, written_name
-from mailferry.faces.imap.state import Answer, SessionState
+from mailferry.faces.imap.replies import Answer
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.status import status_response
 from mailferry.mail.mailbox import Mailbox, MailboxPath
 from mailferry.wire.imap.commands.listing import List, ListReturn, ListSelection, Lsub
@@ -41,11 +42,13 @@ async def list_(state: SessionState, command: List) -> Answer:
     entries = _hierarchy(await source.mailboxes())
     patterns = [ListPattern(command.reference + each, DELIMITER) for each in command.patterns]
     chosen = {entry.path for entry in entries if _is_chosen(entry, command.selection)}
+    above_chosen = {path[:depth] for path in chosen for depth in range(1, len(path))}
     for entry in entries:
         if not any(pattern.matches(shown_name(entry.path)) for pattern in patterns):
             continue
-        below = _has_below(entry.path, chosen)
-        recursive = ListSelection.RECURSIVE_MATCH in command.selection and below
+        recursive = (
+            ListSelection.RECURSIVE_MATCH in command.selection and entry.path in above_chosen
+        )
         if entry.path not in chosen and not recursive:
             continue
         _tell(state, entry, command, child_info=recursive)
@@ -89,10 +92,6 @@ def _is_chosen(entry: _Entry, selection: frozenset[ListSelection]) -> bool:
         return entry.subscribed
     # A name that is only subscribed is no mailbox; one above a mailbox belongs to the hierarchy.
     return "\\NonExistent" not in entry.attributes or "\\HasChildren" in entry.attributes
-
-
-def _has_below(path: MailboxPath, chosen: Iterable[MailboxPath]) -> bool:
-    return any(len(other) > len(path) and other[: len(path)] == path for other in chosen)
 
 
 def _tell(state: SessionState, entry: _Entry, command: List, *, child_info: bool) -> None:

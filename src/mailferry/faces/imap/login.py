@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mailferry.faces.imap.logins import Logins
-from mailferry.faces.imap.state import Bad, No
+from mailferry.faces.imap.replies import Bad, No
 from mailferry.wire.imap.commands.session import Authenticate, Login
 from mailferry.wire.sasl_errors import SaslFault, SaslRejected
 from mailferry.wire.sasl_server import (
@@ -25,6 +25,7 @@ _BEFORE_LOGIN: Final = ("IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE")
 _AFTER_LOGIN: Final = (
     *_BEFORE_LOGIN,
     "CHILDREN",
+    "CREATE-SPECIAL-USE",
     "ESEARCH",
     "IDLE",
     "LIST-EXTENDED",

@@ -7,7 +7,8 @@ from typing import Final
 from mailferry.faces.imap import names
 from mailferry.faces.imap.listing import children_of
 from mailferry.faces.imap.names import path_of
-from mailferry.faces.imap.state import STAGE_ATTEMPTS_MAX, Answer, No, SessionState
+from mailferry.faces.imap.replies import Answer, No
+from mailferry.faces.imap.state import STAGE_ATTEMPTS_MAX, SessionState
 from mailferry.mail import operation
 from mailferry.mail.errors import MailboxHasChildren, MailboxNotFound, MessageNotFound
 from mailferry.mail.mailbox import INBOX, SPECIAL_USES, Mailbox, MailboxPath

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from mailferry.faces.imap.state import Answer, Bad, SessionState
+from mailferry.faces.imap.replies import Answer, Bad
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.view import View
 from mailferry.mail import query
 from mailferry.mail.message import flag
@@ -99,7 +100,7 @@ def _query(state: SessionState, key: SearchKey) -> Query:
 def _flag_query(view: View, name: str) -> Query:
     if name.lower() == "\\recent":
         return query.UidIn(view.recent)
-    return query.HasFlag(flag(name))
+    return query.HasFlag(view.spelled(flag(name)))
 
 
 async def _tell_search(state: SessionState, numbers: list[int]) -> None:

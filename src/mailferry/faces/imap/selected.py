@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailferry.faces.imap.state import Answer, Bad, SessionState
+from mailferry.faces.imap.replies import Answer, Bad
+from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.view import View
 from mailferry.mail import operation
 from mailferry.mail.message import DELETED, SYSTEM_FLAGS, MessageId

@@ -35,8 +35,9 @@ from mailferry.faces.imap import dispatch, idle, login
 from mailferry.faces.imap.append import Appending, IncomingMessage
 from mailferry.faces.imap.connection import MAILBOX_GONE, Connection, Ending, Invalid
 from mailferry.faces.imap.errors import refusal
+from mailferry.faces.imap.replies import Answer, Bad, LineUnusable, No
 from mailferry.faces.imap.shared import Shared
-from mailferry.faces.imap.state import Answer, Bad, LineUnusable, No, SessionState
+from mailferry.faces.imap.state import SessionState
 from mailferry.mail.errors import MailboxNotFound, MailError
 from mailferry.mail.operation import Delivery
 from mailferry.wire.errors import RemoteProtocolError

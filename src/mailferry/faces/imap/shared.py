@@ -9,7 +9,7 @@ from typing import Final
 
 from mailferry.faces.imap.limits import Limits
 from mailferry.faces.imap.logins import Login, Logins, Recents
-from mailferry.faces.imap.state import No
+from mailferry.faces.imap.replies import No
 
 _DECOY_KEY_LENGTH: Final = 32
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from mailferry.faces.imap import names
 from mailferry.faces.imap.logins import Login
 from mailferry.faces.imap.output import Output
+from mailferry.faces.imap.replies import Bad, No
 from mailferry.faces.imap.view import Expunges, View
 from mailferry.mail.errors import MessageNotFound
 from mailferry.mail.mailbox import Mailbox
@@ -18,33 +19,6 @@ from mailferry.wire.imap.sequence_set import SequenceSet
 
 STAGE_ATTEMPTS_MAX: Final = 5
 """How often an operation is staged anew because a message in it has just been removed by others."""
-
-
-class Answer(NamedTuple):
-    """The tagged end of an answer that went well."""
-
-    text: bytes
-    """With the response code, in brackets, where there is one."""
-
-
-class No(Exception):
-    """The command is refused: a tagged NO."""
-
-    def __init__(self, text: bytes, *, code: bytes = b"") -> None:
-        super().__init__(text)
-        self.text = b"[%b] %b" % (code, text) if code else text
-
-
-class Bad(Exception):
-    """The command makes no sense here: a tagged BAD."""
-
-    def __init__(self, text: bytes) -> None:
-        super().__init__(text)
-        self.text = text
-
-
-class LineUnusable(Exception):
-    """An answer broke off where nothing else can follow: only closing tells the client the truth."""
 
 
 class SessionState:

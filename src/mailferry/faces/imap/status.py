@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailferry.faces.imap.names import written_name
-from mailferry.faces.imap.state import Answer, Bad, SessionState
+from mailferry.faces.imap.replies import Answer, Bad
+from mailferry.faces.imap.state import SessionState
 from mailferry.mail.mailbox import Mailbox, MailboxStatus
 from mailferry.mail.message import DELETED, SEEN
 from mailferry.mail.query import HasFlag, Not, Query, UidIn

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mailferry.faces.imap.chunks import closing
-from mailferry.faces.imap.state import Answer, Bad, No, SessionState
+from mailferry.faces.imap.replies import Answer, Bad, No
+from mailferry.faces.imap.state import SessionState
 from mailferry.mail.message import SYSTEM_FLAGS, Flag, MessageId, SummaryItem, flag
 from mailferry.mail.operation import Operation, SetFlags
 from mailferry.wire.imap.commands.message import Store, StoreAction
@@ -24,7 +25,7 @@ async def store(state: SessionState, command: Store) -> Answer:
     view = state.writable
     if command.unchanged_since is not None:
         raise Bad(b"CONDSTORE is not offered")
-    flags = settable(command.flags)
+    flags = frozenset(view.spelled(each) for each in settable(command.flags))
     positions = state.positions(command.messages, by_uid=command.by_uid)
     changes: Mapping[_Change, Sequence[MessageId]] | None = None
     if command.action is StoreAction.REPLACE:

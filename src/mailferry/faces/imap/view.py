@@ -29,8 +29,9 @@ from enum import Enum
 from typing import Final
 
 from mailferry.faces.imap.output import Output
+from mailferry.faces.imap.replies import LineUnusable
 from mailferry.mail.changes import Changes
-from mailferry.mail.errors import CannotCalculateChanges, ProtocolFault
+from mailferry.mail.errors import CannotCalculateChanges
 from mailferry.mail.mailbox import Mailbox, MailboxId, State
 from mailferry.mail.message import SEEN, SYSTEM_FLAGS, Flag, MessageId, MessageState
 from mailferry.mail.source import StagingSource
@@ -169,6 +170,13 @@ class View:
         """Return the UIDs at these positions."""
         return compacted(self._uids[at] for span in positions for at in span)
 
+    def spelled(self, name: Flag) -> Flag:
+        """Return a flag as it is spelled in this mailbox: keywords are the same in any case."""
+        if name in self.keywords or name in SYSTEM_FLAGS:
+            return name
+        same = (keyword for keyword in self.keywords if keyword.lower() == name.lower())
+        return next(same, name)
+
     # Changes
 
     async def sync(self, source: StagingSource, out: Output, expunges: Expunges) -> None:
@@ -176,6 +184,7 @@ class View:
 
         Raises:
             MailboxNotFound: the mailbox has gone.
+            LineUnusable: numbers do not ascend any more; the client has to begin anew.
         """
         has_more = True
         while has_more:
@@ -254,7 +263,7 @@ class View:
         for message in created.values():
             self.tell_keywords(message.flags, out)
         if min(created) <= self._last_uid:
-            raise ProtocolFault("the source gave a new message an old UID")
+            raise LineUnusable("the source gave a new message an old UID")
         self._append(created.values())
         self._claim(self._last_uid + 1)
         out.untagged(b"%d EXISTS" % self.count)
