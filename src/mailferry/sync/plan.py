@@ -5,8 +5,8 @@ is cut into *lanes*: the operations of one lane go one after the other in one ca
 at the same time.  Neighbouring flag changes of a lane are merged, so that a hundred of them are one
 STORE with a set of UIDs.
 
-Something that takes messages away never goes in the same call as a copy of the same messages before
-it: if the server refuses the copy, the removal must not have happened.
+Something that takes messages away, or marks them for it, never goes in the same call as a copy of
+the same messages before it: if the server refuses the copy, the removal must not have happened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from mailferry.mail.mailbox import MailboxId
-from mailferry.mail.message import MessageId
+from mailferry.mail.message import DELETED, MessageId
 from mailferry.mail.operation import (
     Append,
     Copy,
@@ -109,13 +109,22 @@ def _may_follow(lane: Sequence[Waiting], one: Waiting) -> bool:
         isinstance(each.operation, RenameMailbox | DeleteMailbox | CreateMailbox) for each in lane
     ):
         return False
-    if not isinstance(one.operation, Expunge | Move):
-        return True
-    going = set(one.operation.messages)
+    going = removed_by(one.operation)
     return not any(
         isinstance(each.operation, Copy | Move) and going.intersection(each.operation.messages)
         for each in lane
     )
+
+
+def removed_by(operation: Operation) -> frozenset[MessageId]:
+    """Return the messages that an operation takes away, or marks to be taken away."""
+    match operation:
+        case Expunge(messages=messages) | Move(messages=messages):
+            return frozenset(messages)
+        case SetFlags(messages=messages, add=add) if DELETED in add:
+            return frozenset(messages)
+        case _:
+            return frozenset()
 
 
 def _octets(lane: Sequence[Waiting]) -> int:

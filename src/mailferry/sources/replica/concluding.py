@@ -13,21 +13,18 @@ from typing import Final
 
 from mailferry import observe
 from mailferry.mail.errors import SourceUnavailable
-from mailferry.mail.message import DELETED
 from mailferry.mail.operation import (
     Append,
     Applied,
     Copy,
     CreateMailbox,
     DeleteMailbox,
-    Expunge,
     Move,
     OperationState,
     Outcome,
     OutcomeUnknown,
     Probe,
     Refused,
-    SetFlags,
     Untried,
 )
 from mailferry.sources.replica.applied import Applying
@@ -47,7 +44,7 @@ from mailferry.sources.replica.undoing import Undo, undo, whole
 from mailferry.store import operations
 from mailferry.store.operations import StoredOperation
 from mailferry.sync.journal import Event, next_state
-from mailferry.sync.plan import Parcel
+from mailferry.sync.plan import Parcel, removed_by
 
 TARGET_GONE_CODES: Final = frozenset({"NONEXISTENT", "TRYCREATE"})  # RFC 5530 §3, RFC 9051 §7.1.
 
@@ -340,15 +337,11 @@ class Concluding:
         originals = frozenset(messages_of(copy.operation))
         undos: list[Undo] = []
         for stored in self._core.pending.naming(originals):
-            operation = stored.operation
-            removes = isinstance(operation, Expunge | Move) or (
-                isinstance(operation, SetFlags) and DELETED in operation.add
-            )
-            if stored.sequence <= copy.sequence or not removes:
+            named = originals.intersection(removed_by(stored.operation))
+            if stored.sequence <= copy.sequence or not named:
                 continue
-            named = originals.intersection(messages_of(operation))
             ends = stored.state is OperationState.COMMITTED and named.issuperset(
-                messages_of(operation)
+                messages_of(stored.operation)
             )
             undos.append(
                 Undo(

@@ -187,7 +187,13 @@ class Download:
         return body
 
     async def _ask(self, name: RemoteName, offset: int) -> Body:
-        return await self._core.upstream.body(name.mailbox, name.message, self._section, offset)
+        try:
+            return await self._core.upstream.body(name.mailbox, name.message, self._section, offset)
+        except MessageNotFound as exc:
+            if self._core.pending.birth_of(self._message) is None:
+                raise
+            # The original has gone; where the copy is will be known when its outcome is.
+            raise SourceUnavailable("the message is on its way to another mailbox") from exc
 
     async def _catch_up(self, before: StoredBody) -> None:
         """Look at what is here already."""

@@ -166,7 +166,10 @@ class Replica:
         """
         self._core.stop()
         stack, self._stack = self._stack, AsyncExitStack()
-        await stack.__aexit__(exc_type, exc, traceback)
+        if isinstance(exc, asyncio.CancelledError):  # It may come from a part that failed.
+            await stack.__aexit__(exc_type, exc, traceback)
+        else:  # What went wrong with who uses us is no failure of ours.
+            await stack.aclose()
 
     async def _close_file(
         self,
