@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mailferry.cli import account, key, settings
+from mailferry.cli.demo import demo
 from mailferry.cli.doctor import doctor
 from mailferry.cli.erase import erase
 from mailferry.cli.journal import journal
@@ -32,6 +33,7 @@ app.command("status")(status)
 app.command("journal")(journal)
 app.command("doctor")(doctor)
 app.command("erase")(erase)
+app.command("demo")(demo)
 app.add_typer(settings.app, name="config")
 app.add_typer(key.app, name="key")
 

@@ -1,7 +1,8 @@
-"""A few hundred mails for the demonstration, always the same for the same seed."""
+"""A few hundred mails for the demonstration, always the same."""
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,9 +73,14 @@ class Letter:
     internal_date: datetime
 
 
-def letters(seed: int = 1) -> Iterator[Letter]:
-    """Yield the mail of all MAILBOXES, oldest first in each."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrecy
+@functools.cache
+def letters() -> tuple[Letter, ...]:
+    """Return the mail of all MAILBOXES, oldest first in each; about 2 MB."""
+    return tuple(_letters())
+
+
+def _letters() -> Iterator[Letter]:
+    chance = random.Random(1)  # noqa: S311 - not for secrecy
     number = 0
     for path, _, count in MAILBOXES:
         moment = FIRST_DAY
@@ -85,9 +91,9 @@ def letters(seed: int = 1) -> Iterator[Letter]:
             yield Letter(path, content, _flags(chance, path), moment)
 
 
-def letter(seed: int, number: int) -> bytes:
-    """Return one more mail, as a mail program would write it; the same for the same arguments."""
-    chance = random.Random(f"{seed}/{number}")  # noqa: S311 - not for secrecy
+def letter(number: int) -> bytes:
+    """Return one more mail, as a mail program would write it; the same for the same number."""
+    chance = random.Random(number)  # noqa: S311 - not for secrecy
     return _written(chance, 10_000 + number, FIRST_DAY + timedelta(days=60, minutes=number))
 
 

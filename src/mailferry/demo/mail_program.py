@@ -22,6 +22,7 @@ from mailferry.mail.message import DELETED, FLAGGED, SEEN, Flag, flag
 from mailferry.wire.imap.mailbox_name import decode, encode
 
 ROUNDS: Final = 6
+PAUSE_S: Final = 0.2  # Between two things: so that somebody can watch.
 TIMEOUT_S: Final = 60.0  # For one answer; the node answers from what is here.
 ARCHIVE: Final = ("Archive",)
 WEATHER: Final = ("Boat", "Weather")
@@ -55,13 +56,13 @@ class MailProgram:
         self._told = told
         self._stop = stop
         self._chance = random.Random(7)  # noqa: S311 - not for secrecy
-        self._imap = imaplib.IMAP4(access.host, access.port, TIMEOUT_S)
-        self._imap.login(access.login, access.password)
+        self._access = access
+        self._imap = self._connected()
         self._written = 0
 
-    def work(self, rounds: int = ROUNDS, pause_s: float = 0.2) -> None:
+    def work(self) -> None:
         """Do some rounds of what people do all day."""
-        for number in range(1, rounds + 1):
+        for number in range(1, ROUNDS + 1):
             steps: Sequence[Callable[[], None]] = (
                 self._read,
                 self._flag,
@@ -75,7 +76,7 @@ class MailProgram:
                 self._empty_trash,
             )
             for step in steps:
-                if self._stop.wait(pause_s):
+                if self._stop.wait(PAUSE_S):
                     return
                 step()
 
@@ -95,6 +96,11 @@ class MailProgram:
         """Say goodbye."""
         self._imap.logout()
 
+    def _connected(self) -> imaplib.IMAP4:
+        imap = imaplib.IMAP4(self._access.host, self._access.port, TIMEOUT_S)
+        imap.login(self._access.login, self._access.password)
+        return imap
+
     # What people do
 
     def _read(self) -> None:
@@ -103,10 +109,8 @@ class MailProgram:
         for uid in self._some(messages, 3):
             copy = messages[uid]
             self._told(f"reads {copy.message_id}")
-            kind, answer = self._imap.uid("FETCH", str(uid), "(BODY[])")
-            content = b"".join(part[1] for part in answer if isinstance(part, tuple))
-            if kind != "OK" or not content:
-                self._told("is told that this body is not here while the line is down")
+            content = self._body(uid)
+            if content is None:
                 continue
             if digest(content) != self._ledger.digests[copy.message_id]:
                 raise AssertionError(f"another content under {copy.message_id}")
@@ -114,6 +118,22 @@ class MailProgram:
                 self._ledger.asked += 1
                 self._ledger.answered += 1
                 self._ledger.change_flags(copy, copy.flags | {SEEN})
+
+    def _body(self, uid: int) -> bytes | None:
+        """Fetch a body; None when it cannot be had while the line is down."""
+        try:
+            kind, answer = self._imap.uid("FETCH", str(uid), "(BODY[])")
+        except (imaplib.IMAP4.abort, OSError):
+            # A body that was begun and cannot be gone on with leaves no other way than this.
+            self._told("is disconnected in the middle of a body, and comes back")
+            self._imap = self._connected()
+            self._imap.select(_quoted(INBOX))
+            return None
+        content = b"".join(part[1] for part in answer if isinstance(part, tuple))
+        if kind != "OK" or not content:
+            self._told("is told that this body is not here while the line is down")
+            return None
+        return content
 
     def _flag(self) -> None:
         self._store("+FLAGS", FLAGGED, 2, "flags")
@@ -202,7 +222,7 @@ class MailProgram:
 
     def _append(self, path: MailboxPath, flags: frozenset[Flag]) -> None:
         self._written += 1
-        content = letter(7, self._written)
+        content = letter(self._written)
         name = message_id(content)
         self._ledger.digests[name] = digest(content)
         self._ledger.asked += 1
