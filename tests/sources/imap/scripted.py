@@ -111,5 +111,5 @@ async def scripted(*scripts: str) -> AsyncIterator[ScriptedServer]:
         server.close()
         await server.wait_closed()
     await played.at_rest()
-    assert played.faults == []
+    assert not played.faults, played.faults
     assert played.finished == len(scripts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mailferry.mail.mailbox import MailboxId
 from mailferry.mail.message import DELETED
 from mailferry.mail.operation import Expunge, SetFlags, Untried
@@ -11,6 +13,8 @@ from tests.contract.letters import note
 from tests.contract.test_applying import *  # noqa: F403
 from tests.contract.world import Party, everything, flags_of, operation_id
 from tests.sources.imap.conftest import ImapWorld
+
+pytestmark = pytest.mark.system
 
 
 async def test_expunge_takes_exactly_what_was_named(  # type: ignore[no-redef]

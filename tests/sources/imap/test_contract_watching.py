@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract.test_watching import *  # noqa: F403
+
+pytestmark = pytest.mark.system

@@ -14,12 +14,11 @@ from mailferry.mail.errors import (
     ProtocolFault,
     SourceUnavailable,
 )
-from mailferry.net.tls_context import client_context
 from mailferry.sources.imap.settings import ImapSettings, Security
 from mailferry.sources.imap.source import ImapSource
 from mailferry.wire.sasl import AccessToken, Credential
 from tests.lab.dovecot import Dovecot, User
-from tests.sources.imap.conftest import QUICK, Open, OpenScripted, giving
+from tests.sources.imap.conftest import QUICK, Open, OpenScripted, giving, trusting
 from tests.sources.imap.scripted import LOGOUT, scripted
 
 SETTLED = '> LIST "" ""\n< TAG OK done\n'
@@ -194,7 +193,7 @@ async def test_starttls_is_not_begun_where_somebody_is_in_between(
         ):
             async with scripted(script) as server:
                 at = replace(settings, host="127.0.0.1", port=server.port)
-                source = ImapSource(at, giving(User("u", "p")), client_context(), tasks)
+                source = ImapSource(at, giving(User("u", "p")), trusting(), tasks)
                 with pytest.raises(error):
                     await source.check_login()
                 await source.aclose()
@@ -224,7 +223,7 @@ async def test_a_token_comes_from_outside_at_every_login() -> None:
         settings = ImapSettings(
             host="127.0.0.1", port=server.port, security=Security.PLAIN, backoff_max_s=0.0
         )
-        source = ImapSource(settings, credential, client_context(), tasks)
+        source = ImapSource(settings, credential, trusting(), tasks)
         with pytest.raises(AuthenticationFailed, match="expired"):
             await source.check_login()
         await source.check_login()
@@ -236,9 +235,7 @@ async def test_trouble_with_getting_a_token_is_passed_on() -> None:
         raise SourceUnavailable("the token server does not answer")
 
     async with asyncio.TaskGroup() as tasks:
-        source = ImapSource(
-            ImapSettings(host="localhost", port=1), credential, client_context(), tasks
-        )
+        source = ImapSource(ImapSettings(host="localhost", port=1), credential, trusting(), tasks)
         with pytest.raises(SourceUnavailable, match="token server"):
             await source.check_login()
         await source.aclose()
@@ -260,7 +257,7 @@ async def test_every_mechanism(dovecot: Dovecot, opened: Open, mechanism: str) -
 async def test_a_server_whose_certificate_nobody_vouches_for(dovecot: Dovecot) -> None:
     async with asyncio.TaskGroup() as tasks:
         settings = ImapSettings(host="localhost", port=dovecot.tls_port)
-        source = ImapSource(settings, giving(User("u", "p")), client_context(), tasks)
+        source = ImapSource(settings, giving(User("u", "p")), trusting(), tasks)
         with pytest.raises(NotSupported, match="was not issued by an authority known here"):
             await source.check_login()
         await source.aclose()

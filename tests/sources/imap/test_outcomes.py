@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -206,6 +207,21 @@ async def test_an_append_cut_behind_its_end_is_unknown(opened_at: OpenScripted) 
     )
     outcomes = await outcomes_of(opened_at, script + CUT, append(blobs), blobs=blobs)
     assert [type(each) for each in outcomes] == [OutcomeUnknown]
+
+
+async def test_appends_that_follow_each_other_closely_are_told_apart(
+    opened_at: OpenScripted,
+) -> None:
+    blobs = Blobs()
+    message = "> raw: Message-ID: <a@b>\n> raw:\n> raw: hello\n> raw:\n< TAG OK done\n"
+    script = login("LITERAL+") + 2 * ("> APPEND Box () {28+}\n" + message) + LOGOUT
+    async with scripted(script) as server:
+        source = opened_at(server.port)
+        outcomes = await asyncio.gather(
+            *(source.apply([Attempt(operation=append(blobs))], blobs) for _ in range(2))
+        )
+        await source.aclose()
+    assert outcomes == [[Applied()], [Applied()]]
 
 
 async def test_an_append_that_is_too_large_is_not_sent(opened_at: OpenScripted) -> None:

@@ -29,6 +29,7 @@ from mailferry.net.tls_context import ClientContext
 from mailferry.observe import TRACE, logger
 from mailferry.sources.imap.deflate import DeflateStream
 from mailferry.sources.imap.exchange import Collector, Exchange, Sink
+from mailferry.sources.imap.refusals import words_of
 from mailferry.sources.imap.selection import Selection
 from mailferry.sources.imap.settings import COMMANDS_IN_FLIGHT_MAX
 from mailferry.wire.errors import LocalProtocolError, RemoteProtocolError
@@ -197,12 +198,14 @@ class Session:
             if exchange.ended:
                 return
             await self._changed.wait()
+        missing = self.flow.data_missing  # Counted here: behind the last octet, the next begins.
         async for chunk in chunks:
             if self._ended:
                 raise SourceUnavailable(self._ended)
             self.flow.send_data(chunk)
+            missing -= len(chunk)
             await self._write()
-        if self.flow.data_missing:
+        if missing:
             raise LocalProtocolError("the message is shorter than announced")
         self._output_due.set()
 
@@ -263,8 +266,8 @@ class Session:
         while data := await self._stream.read():
             self.flow.feed(data)
             while (event := self.flow.next_event()) is not None:
-                if isinstance(event, Received) and _is_bye(event.response):
-                    goodbye = "the server said goodbye"
+                if isinstance(event, Received) and isinstance(event.response, Status):
+                    goodbye = _goodbye_of(event.response) or goodbye
                 await self._dispatch(event)
             self._output_due.set()
             self._changed.notify()
@@ -370,8 +373,10 @@ class Session:
             pass
 
 
-def _is_bye(response: Untagged) -> bool:
-    return isinstance(response, Status) and response.kind is StatusKind.BYE
+def _goodbye_of(status: Status) -> str:
+    """Return a BYE in words, "" for anything else."""
+    said_bye = status.kind is StatusKind.BYE
+    return f"the server said goodbye: {words_of(status)}" if said_bye else ""
 
 
 class _Over(Exception):
