@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import apsw
+
+from mailferry.mail.errors import StorageDamaged
 from mailferry.store.database import JOURNAL, REPLICA, open_reader, translated
 
 _OF_REPLICA: Final = """
@@ -57,10 +60,14 @@ def count(journal: Path, replica: Path, account: int) -> Counts:
     """Count.  Blocks: not for the event loop.
 
     Raises:
-        StorageDamaged: a file is damaged, or is not there (any more).
+        StorageDamaged: a file is damaged, or is not there (yet, or any more).
     """
     with translated(replica, REPLICA), closing(open_reader(replica, REPLICA)) as connection:
-        [(mailboxes, unknown, messages, unlisted, wanted, bodies)] = connection.execute(_OF_REPLICA)
+        try:
+            [row] = connection.execute(_OF_REPLICA)
+        except apsw.SQLError as exc:  # Its tables are being made at this moment.
+            raise StorageDamaged(f"{replica} is not there yet") from exc
+        mailboxes, unknown, messages, unlisted, wanted, bodies = row
     with translated(journal, JOURNAL), closing(open_reader(journal, JOURNAL)) as connection:
         [(pending, refused, pinned)] = connection.execute(_OF_JOURNAL, (account,))
     return Counts(
