@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from mailferry.mail.mailbox import MailboxId
 from mailferry.mail.query import Query, SearchResult
 from mailferry.sources.memory import MemorySource
 from tests.contract.letters import note
-from tests.contract.world import Party
-from tests.faces.imap.house import House, clock
+from tests.contract.world import Party, inbox_of
+from tests.faces.imap.house import QUICK, House, clock
 
 
 async def test_done_and_the_next_command_in_one_packet() -> None:
@@ -142,3 +145,24 @@ async def test_keywords_are_the_same_in_any_case() -> None:
         assert await client.ok("SEARCH KEYWORD work") == [b"SEARCH 1 2"]
         lines = await client.ok("STORE 1 -FLAGS (WORK)")
         assert lines == [b"1 FETCH (UID 1 FLAGS (\\Recent))"]
+
+
+async def test_select_looks_for_news_but_not_for_long() -> None:
+    class Slow(MemorySource):
+        looked = 0
+
+        async def refresh(self, mailbox: MailboxId | None) -> None:
+            self.looked += 1
+            await asyncio.Event().wait()
+
+    house = House(make=lambda: Slow(clock=clock), limits=replace(QUICK, select_news_s=0.01))
+    async with house.logged_in() as client:
+        await client.ok("SELECT INBOX")
+        await client.send(b"i IDLE\r\n")
+        assert await client.line() == b"+ idling"
+        await Party(house.source).deliver(await inbox_of(house.source), note(1))
+        assert await client.line() == b"* 1 EXISTS"
+        await client.send(b"DONE\r\n")
+        await client.answer(b"i")
+    assert isinstance(house.source, Slow)
+    assert house.source.looked == 2

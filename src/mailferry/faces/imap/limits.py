@@ -20,6 +20,9 @@ class Limits:
     """How long a client may take nothing of an answer."""
     idle_keepalive_s: float = 4 * 60.0
     """How often IDLE is given a sign of life: below the five minutes of most address translators."""
+    select_news_s: float = 1.0
+    """How long SELECT waits for news of the mailbox: programs that run now and then (mbsync, curl) look
+    only once.  On a slow line the news come after the answer, as they do to who stays."""
     failure_delay_s: float = 2.0
     """Before a refused login is answered, growing by as much with each refusal on the connection."""
     failures_max: int = 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from mailferry.faces.imap.replies import Answer, Bad
 from mailferry.faces.imap.state import SessionState
 from mailferry.faces.imap.view import View
@@ -19,6 +22,10 @@ async def select(state: SessionState, command: Select) -> Answer:
     if command.condstore or command.qresync is not None:
         raise Bad(b"CONDSTORE is not offered")
     state.view = None  # RFC 9051 §6.3.2: also when this fails.
+    mailbox = await state.mailbox(command.mailbox)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(state.limits.select_news_s):
+            await state.source.refresh(mailbox.id)
     mailbox = await state.mailbox(command.mailbox)
     recents = state.user.recents
     view = View(

@@ -76,7 +76,7 @@ class Session:
         self._limits = shared.limits
         self._is_encrypted = is_encrypted
         self._out = connection.out
-        self._state = SessionState(connection.out, shared.entropy)
+        self._state = SessionState(connection.out, shared.entropy, shared.limits)
         self._appending = Appending(self._state)
         self._append_failure: No | Bad | MailError | None = None
         self._failures = 0
@@ -204,7 +204,7 @@ class Session:
             case Enable():
                 return self._enable()
             case Idle():
-                return await idle.idle(self._state, self._connection, self._limits)
+                return await idle.idle(self._state, self._connection)
             case Login() | Authenticate():
                 return await self._log_in(command)
             case StartTls():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mailferry.faces.imap import names
+from mailferry.faces.imap.limits import Limits
 from mailferry.faces.imap.logins import Login
 from mailferry.faces.imap.output import Output
 from mailferry.faces.imap.replies import Bad, No
@@ -24,8 +25,9 @@ STAGE_ATTEMPTS_MAX: Final = 5
 class SessionState:
     """One session between its commands."""
 
-    def __init__(self, out: Output, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, out: Output, entropy: Callable[[int], bytes], limits: Limits) -> None:
         self.out = out
+        self.limits: Final = limits
         self.login: Login | None = None
         self.view: View | None = None
         self.unsettled: list[OperationId] = []
