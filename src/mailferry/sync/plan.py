@@ -12,7 +12,6 @@ the same messages before it: if the server refuses the copy, the removal must no
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -160,36 +159,81 @@ def parcels(lane: Lane) -> list[Parcel]:
 
 
 def _merged(run: Sequence[tuple[int, SetFlags]]) -> list[Parcel]:
-    """Return one SetFlags for each net change, however many operations it came from."""
-    changes: defaultdict[MessageId, list[tuple[int, SetFlags]]] = defaultdict(list)
-    for sequence, operation in run:
-        for message in operation.messages:
-            changes[message].append((sequence, operation))
-    groups: defaultdict[FlagChange, list[MessageId]] = defaultdict(list)
-    covers: defaultdict[FlagChange, set[int]] = defaultdict(set)
-    for message, touching in changes.items():
-        net = net_change(FlagChange(each.add, each.remove) for _, each in touching)
-        groups[net].append(message)
-        covers[net].update(sequence for sequence, _ in touching)
+    """Return fewer changes that do the same in this order.
+
+    Each operation goes whole into one parcel, so that it ends exactly when that parcel does.
+    """
     by_sequence = dict(run)
+    bundles = [
+        _Bundle((sequence,), frozenset(each.messages), FlagChange(each.add, each.remove))
+        for sequence, each in run
+    ]
     return [
         Parcel(
             SetFlags(
-                id=_id_of([by_sequence[each].id for each in sorted(covers[net])], net, len(groups)),
+                id=_id_of([by_sequence[each].id for each in bundle.covers], bundle.change),
                 mailbox=run[0][1].mailbox,
-                messages=tuple(sorted(messages)),
-                add=net.add,
-                remove=net.remove,
+                messages=tuple(sorted(bundle.messages)),
+                add=bundle.change.add,
+                remove=bundle.change.remove,
             ),
-            tuple(sorted(covers[net])),
+            bundle.covers,
         )
-        for net, messages in groups.items()
+        for bundle in _joined_by_messages(_joined_by_change(bundles))
     ]
 
 
-def _id_of(ids: Sequence[OperationId], net: FlagChange, groups: int) -> OperationId:
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    """One change of flags, of all of these messages."""
+
+    covers: tuple[int, ...]
+    messages: frozenset[MessageId]
+    change: FlagChange
+
+    def joined(self, other: _Bundle, change: FlagChange) -> _Bundle:
+        return _Bundle(
+            tuple(sorted((*self.covers, *other.covers))), self.messages | other.messages, change
+        )
+
+
+def _joined_by_change(bundles: Sequence[_Bundle]) -> list[_Bundle]:
+    """Join those that make the same change, unless one of their messages is changed in between."""
+    result: list[_Bundle] = []
+    last: dict[MessageId, int] = {}  # Message -> the last bundle that changes it.
+    latest: dict[FlagChange, int] = {}
+    for bundle in bundles:
+        earliest = max((last.get(each, 0) for each in bundle.messages), default=0)
+        at = latest.get(bundle.change, -1)
+        if at >= earliest:
+            result[at] = result[at].joined(bundle, bundle.change)
+        else:
+            at = latest[bundle.change] = len(result)
+            result.append(bundle)
+        last.update(dict.fromkeys(bundle.messages, at))
+    return result
+
+
+def _joined_by_messages(bundles: Sequence[_Bundle]) -> list[_Bundle]:
+    """Join those that change the same messages, with nothing in between that changes one of them."""
+    result: list[_Bundle] = []
+    last: dict[MessageId, int] = {}
+    for bundle in bundles:
+        before = {last.get(each, -1) for each in bundle.messages}
+        at = before.pop() if len(before) == 1 else -1
+        if at >= 0 and result[at].messages == bundle.messages:
+            change = net_change([result[at].change, bundle.change])
+            result[at] = result[at].joined(bundle, change)
+        else:
+            at = len(result)
+            result.append(bundle)
+        last.update(dict.fromkeys(bundle.messages, at))
+    return result
+
+
+def _id_of(ids: Sequence[OperationId], change: FlagChange) -> OperationId:
     """Return an id that no other content has: receivers may know operations by it."""
-    if len(ids) == 1 and groups == 1:
+    if len(ids) == 1:
         return ids[0]
-    text = "\n".join([*ids, "+", *sorted(net.add), "-", *sorted(net.remove)])
+    text = "\n".join([*ids, "+", *sorted(change.add), "-", *sorted(change.remove)])
     return OperationId(hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
