@@ -15,10 +15,14 @@ from mailferry.mail.message import WHOLE, Body, MessageId, Section, Summary, Sum
 from mailferry.mail.operation import (
     Applied,
     Attempt,
+    Copy,
+    Expunge,
+    Move,
     Operation,
     Outcome,
     OutcomeUnknown,
     Probe,
+    SetFlags,
     Untried,
 )
 from mailferry.mail.query import Query, SearchResult
@@ -232,3 +236,30 @@ class Renumbering(BadLine):
         self, mailbox: MailboxId, message: MessageId, section: Section = WHOLE, offset: int = 0
     ) -> Body:
         return await super().body(mailbox, self._in(message), section, offset)
+
+    async def probe(self, operation: Operation, blobs: BlobReader) -> Probe | None:
+        return await super().probe(self._taken(operation), blobs)
+
+    async def apply(self, attempts: Sequence[Attempt], blobs: BlobReader) -> Sequence[Outcome]:
+        taken = [replace(each, operation=self._taken(each.operation)) for each in attempts]
+        return [self._given(each) for each in await super().apply(taken, blobs)]
+
+    async def lookup(self, attempt: Attempt) -> Outcome:
+        taken = replace(attempt, operation=self._taken(attempt.operation))
+        return self._given(await super().lookup(taken))
+
+    def _taken(self, operation: Operation) -> Operation:
+        match operation:
+            case SetFlags() | Expunge() | Copy() | Move():
+                return replace(operation, messages=tuple(map(self._in, operation.messages)))
+            case _:
+                return operation
+
+    def _given(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Applied):
+            return outcome
+        created = tuple(
+            (self._out(original) if original else original, self._out(new))
+            for original, new in outcome.created
+        )
+        return replace(outcome, created=created)

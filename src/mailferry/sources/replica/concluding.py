@@ -40,7 +40,7 @@ from mailferry.sources.replica.translating import (
     NotYet,
     Translated,
 )
-from mailferry.sources.replica.undoing import Undo, undo, whole
+from mailferry.sources.replica.undoing import Undo, partly, undo, whole
 from mailferry.store import operations
 from mailferry.store.operations import StoredOperation
 from mailferry.sync.journal import Event, next_state
@@ -338,17 +338,6 @@ class Concluding:
         undos: list[Undo] = []
         for stored in self._core.pending.naming(originals):
             named = originals.intersection(removed_by(stored.operation))
-            if stored.sequence <= copy.sequence or not named:
-                continue
-            ends = stored.state is OperationState.COMMITTED and named.issuperset(
-                messages_of(stored.operation)
-            )
-            undos.append(
-                Undo(
-                    stored=stored,
-                    state=OperationState.REFUSED if ends else None,
-                    reason="the copy made before was refused",
-                    messages=named,
-                )
-            )
+            if stored.sequence > copy.sequence and named:
+                undos.append(partly(stored, named, "the copy made before was refused"))
         return undos

@@ -24,12 +24,11 @@ from mailferry.mail.changes import Changes
 from mailferry.mail.errors import CannotCalculateChanges, MailboxNotFound, MailError
 from mailferry.mail.mailbox import MailboxId, State
 from mailferry.mail.message import Flag, MessageId
-from mailferry.mail.operation import OperationState
 from mailferry.sources.replica.core import Box, Core
 from mailferry.sources.replica.listing import LISTED_AND_IDS, Listing
 from mailferry.sources.replica.pending import removed_by
 from mailferry.sources.replica.settings import BodyPolicy
-from mailferry.sources.replica.undoing import Undo, undo
+from mailferry.sources.replica.undoing import partly, undo
 from mailferry.store import identifiers, view
 from mailferry.store.shown import Arrival
 from mailferry.sync.identity import Identity, match_born, match_unique
@@ -195,12 +194,7 @@ class News:
     async def _refuse_removals(self, doubtful: set[int]) -> None:
         """Take back what waits to remove messages that cannot be told from others any more."""
         removals = [
-            Undo(
-                stored=stored,
-                state=OperationState.REFUSED if doubtful.issuperset(named) else None,
-                reason="the server renumbered its messages, and this one could not be told apart",
-                messages=named,
-            )
+            partly(stored, named, "the server renumbered its messages, and this one is doubtful")
             for stored in self._core.pending.naming(doubtful)
             if (named := removed_by(stored.operation) & doubtful)
         ]

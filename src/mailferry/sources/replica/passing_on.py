@@ -12,6 +12,7 @@ from typing import Final
 from mailferry.mail.errors import MailboxExists, MailboxNotFound, MailError, OverQuota
 from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
+    Append,
     Applied,
     Attempt,
     Operation,
@@ -22,8 +23,10 @@ from mailferry.mail.operation import (
     Refused,
     Untried,
 )
+from mailferry.mail.source import BlobReader
 from mailferry.sources.replica.core import Core
 from mailferry.sources.replica.staging import Staging
+from mailferry.sources.replica.uploads import Uploads
 from mailferry.store import operations
 from mailferry.store.codec import mailbox_id
 from mailferry.store.operations import StoredOperation
@@ -41,28 +44,31 @@ _CODES: Final[dict[type[MailError], str]] = {
 class PassingOn:
     """Takes in operations of another replica."""
 
-    def __init__(self, core: Core, staging: Staging) -> None:
+    def __init__(self, core: Core, staging: Staging, uploads: Uploads) -> None:
         self._core = core
         self._staging = staging
+        self._uploads = uploads
 
     def probe(self, operation: Operation) -> Probe:
         """See MailSource.probe."""
         return KNOWN_BY_ID
 
-    async def apply(self, attempts: Sequence[Attempt]) -> list[Outcome]:
+    async def apply(self, attempts: Sequence[Attempt], contents: BlobReader) -> list[Outcome]:
         """See MailSource.apply."""
-        taken = [await self._take(attempt.operation) for attempt in attempts]
+        taken = [await self._take(attempt.operation, contents) for attempt in attempts]
         return [
             outcome or await self._outcome(attempt.operation)
             for attempt, outcome in zip(attempts, taken, strict=True)
         ]
 
-    async def _take(self, operation: Operation) -> Outcome | None:
+    async def _take(self, operation: Operation, contents: BlobReader) -> Outcome | None:
         """Take an operation in, unless it is here already; None: it is."""
         core = self._core
         if operations.find(core.journal.reader, core.account, operation.id) is not None:
             return None
         try:
+            if isinstance(operation, Append):
+                await self._uploads.upload(contents.read_blob(operation.blob))
             await self._staging.stage([operation], "", OperationState.COMMITTED)
         except MailError as exc:
             if exc.temporary:

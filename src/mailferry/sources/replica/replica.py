@@ -114,7 +114,7 @@ class Replica:
         self._outbox = Outbox(core, concluding, self._mirror, self)
         self._searching = Searching(core, content, self._bodies)
         self._keeping = Keeping(core, self._uploads, self._bodies)
-        self._passing_on = PassingOn(core, self._staging)
+        self._passing_on = PassingOn(core, self._staging, self._uploads)
         self._stack = AsyncExitStack()
         self._abandoned = False
 
@@ -300,7 +300,7 @@ class Replica:
 
     async def apply(self, attempts: Sequence[Attempt], blobs: BlobReader) -> Sequence[Outcome]:
         """See MailSource."""
-        return await self._passing_on.apply(attempts)
+        return await self._passing_on.apply(attempts, blobs)
 
     async def lookup(self, attempt: Attempt) -> Outcome:
         """See MailSource."""

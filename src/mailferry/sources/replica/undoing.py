@@ -56,6 +56,21 @@ def whole(stored: StoredOperation, state: OperationState, reason: str) -> Undo:
     )
 
 
+def partly(stored: StoredOperation, messages: frozenset[int], reason: str) -> Undo:
+    """Return the undoing of an operation for some of its messages, of all of it when none is left.
+
+    One that is not committed yet, or may be under way, stays, to be settled as it must be.
+    """
+    is_all = messages.issuperset(messages_of(stored.operation))
+    ends = is_all and stored.state is OperationState.COMMITTED
+    return Undo(
+        stored=stored,
+        state=OperationState.REFUSED if ends else None,
+        reason=reason,
+        messages=messages,
+    )
+
+
 @dataclass(slots=True)
 class _Done:
     """What the journal's transaction did."""
