@@ -46,10 +46,8 @@ from mailferry.wire.imap.sequence_set import (
 NOT_ALONE = "other messages in the mailbox are marked as deleted, and the server cannot spare them"
 
 
-class Renumbered(MailError):
-    """The mailbox has another UIDVALIDITY: its ids mean nothing any more."""
-
-    temporary = True
+class Renumbered(SourceUnavailable):
+    """The mailbox has another UIDVALIDITY: its ids mean nothing until it was looked at anew."""
 
 
 @asynccontextmanager

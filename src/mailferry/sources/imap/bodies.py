@@ -23,7 +23,7 @@ octet, many in one command.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Final
 
 from mailferry.mail.errors import ProtocolFault, SectionNotFound
@@ -110,15 +110,13 @@ class Bodies:
 
     async def _find_end(self, place: Place, least: int) -> int:
         """Return the length of a section that is at least `least` long."""
-        low, high = least, SECTION_LENGTH_MAX  # All before `low` is there, nothing from `high` on.
-        while low < high:
-            origins = _looks(low, high)
-            probes = Probes(place, origins)
+        search = EndSearch(least)
+        while search.origins:
+            probes = Probes(place, search.origins)
             await place.ask(probes)
             await probes.finish()
-            low = max([low, *(origin + 1 for origin in probes.there)])
-            high = min([high, *(origin for origin in origins if origin >= low)])
-        return low
+            search.learn(probes.there)
+        return search.end
 
     def _note_size(self, place: Place, size: int) -> None:
         self._report.note(ServerQuirk.WRONG_SIZE)
@@ -163,14 +161,28 @@ class Bodies:
         raise ProtocolFault(f"the server claimed {size} octets for what has {end}; ask again")
 
 
-def _looks(low: int, high: int) -> list[int]:
-    """Return places in [low, high) to look at, `low` among them, spread so that all get a turn."""
-    if high == SECTION_LENGTH_MAX:
-        # The end is more likely near: each place is a third farther than the one before.
-        places, distance = {low}, 1024.0
-        while len(places) < PROBES_PER_COMMAND and low + distance < high:
-            places.add(low + int(distance))
+class EndSearch:
+    """Finds where something ends by asking for octets here and there, many at a time."""
+
+    def __init__(self, least: int) -> None:
+        """All octets before `least` are known to be there."""
+        self.end = least
+        """The end, when there is nothing left to ask: all before it is there."""
+        self._beyond = SECTION_LENGTH_MAX  # From here on there is nothing.
+        self.origins = self._spread_near()
+        """The octets to ask for; empty when the end is found."""
+
+    def learn(self, there: Collection[int]) -> None:
+        """Take in which of `origins` exist."""
+        self.end = max([self.end, *(origin + 1 for origin in there)])
+        self._beyond = min([self._beyond, *(o for o in self.origins if o >= self.end)])
+        step = max(1, -(-(self._beyond - self.end) // PROBES_PER_COMMAND))
+        self.origins = list(range(self.end, self._beyond, step))
+
+    def _spread_near(self) -> list[int]:
+        """The end is more likely near: each place is a third farther than the one before."""
+        places, distance = {self.end}, 1024.0
+        while self.end + distance < self._beyond:
+            places.add(self.end + int(distance))
             distance *= 4 / 3
-        return sorted({*places, high - 1})
-    step = -(-(high - low) // PROBES_PER_COMMAND)
-    return list(range(low, high, step))
+        return sorted({*places, self._beyond - 1})

@@ -30,6 +30,7 @@ from mailferry.observe import logger
 from mailferry.sources.imap.exchange import Interrupted
 from mailferry.sources.imap.login import log_in
 from mailferry.sources.imap.names import Names
+from mailferry.sources.imap.quirks import QuirkReport
 from mailferry.sources.imap.session import Session
 from mailferry.sources.imap.settings import CredentialProvider, ImapSettings, Security
 from mailferry.wire.imap import client_commands as commands
@@ -51,6 +52,7 @@ class Connection:
         credential: CredentialProvider,
         tls: ClientContext,
         tasks: asyncio.TaskGroup,
+        report: QuirkReport,
         *,
         on_unsolicited: Callable[[Session, Untagged], None],
         on_reachable: Callable[[bool, str], None],
@@ -63,6 +65,7 @@ class Connection:
         self._credential = credential
         self._tls = tls
         self._tasks = tasks
+        self._report = report
         self._on_unsolicited = on_unsolicited
         self._on_reachable = on_reachable
         self._session: Session | None = None
@@ -133,6 +136,9 @@ class Connection:
             failure = _explained(error, self._settings)
             self._note_failure(failure)
             raise failure from error
+        if self._closed:
+            session.abort("closed")
+            raise SourceUnavailable("the account is closed")
         self._failures = 0
         self._session = session
         _log.info("session opened host=%s", self._settings.host)
@@ -167,6 +173,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
         await session.run()
+        for quirk in session.flow.quirks.met:
+            self._report.note(quirk)
         self._past_round_trips += session.flow.round_trips
         if self._session is session:
             self._session = None

@@ -134,6 +134,9 @@ def _take_capabilities(session: Session, settings: ImapSettings, names: frozense
 
 async def _authenticate(session: Session, settings: ImapSettings, credential: Credential) -> None:
     """Try what both sides know, the safest first, until one is accepted."""
+    secret = credential.password if isinstance(credential, Password) else credential.token
+    if "\0" in credential.user + secret:
+        raise AuthenticationFailed("a user name or password cannot hold NUL")
     attempts = _attempts(session, settings, credential)
     if not attempts:
         kind = "a password" if isinstance(credential, Password) else "an access token"

@@ -32,6 +32,7 @@ from mailferry.sources.imap.names import message_id
 from mailferry.sources.imap.refusals import error_of
 from mailferry.sources.imap.session import Session
 from mailferry.sources.imap.settings import SEARCHED_MAX
+from mailferry.wire.errors import LocalProtocolError
 from mailferry.wire.imap import client_commands as commands
 from mailferry.wire.imap.client_commands import AString, Part
 from mailferry.wire.imap.dates import format_date
@@ -90,7 +91,10 @@ async def search(session: Session, name: bytes, query: Query) -> SearchResult:
         MailError: as MailSource.search, or the connection ended.
     """
     keys = _Keys(with_modseq=keeps_modseq(session))
-    keys.add(query, 0)
+    try:
+        keys.add(query, 0)
+    except LocalProtocolError as error:
+        raise NotSupported(f"IMAP cannot ask this: {error}") from error
     async with session.selecting(name) as selection:
         exchange, found = submit_search(session, keys.parts, keys.charset)
     await selection.ready()

@@ -36,19 +36,14 @@ class Selection(Collector):
         """None: all may be stored (RFC 9051 §7.1)."""
         self.read_only = False
         self._inner = inner
-        self._closed = False
 
     @property
     def lost(self) -> bool:
         """Whether the mailbox is not selected, or not any more."""
-        if self._closed or not self.exchange.ended:
-            return self._closed
+        if not self.exchange.ended:
+            return False
         status = self.exchange.handle.status
         return status is None or not status.ok
-
-    def close(self) -> None:
-        """Note that what is known is not to be relied on."""
-        self._closed = True
 
     async def ready(self) -> None:
         """Return when the mailbox is selected.

@@ -75,6 +75,8 @@ class Session:
         """What broke the connection, if something did."""
         self.selection: Selection | None = None
         """What the commands submitted next will find selected."""
+        self.selected: Selection | None = None
+        """What the server has selected now, as far as it has told."""
         self.over = asyncio.Event()
         """Set when `run()` has ended."""
         self._stream = stream
@@ -357,6 +359,10 @@ class Session:
             self._encrypted = True
         elif status.ok and handle.command is commands.COMPRESS:
             self._stream = DeflateStream(self._stream, self.flow.change_layer())
+        if isinstance(exchange.collector, Selection):
+            self.selected = exchange.collector if status.ok else None
+        elif status.kind is StatusKind.BAD:
+            self.forget_selection()  # Perhaps there is none any more.
         del self._exchanges[handle.tag]  # Last: a failing layer interrupts it like any other.
         exchange.complete(status)
 

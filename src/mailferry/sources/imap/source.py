@@ -28,7 +28,7 @@ from mailferry.sources.imap.traces import probe
 from mailferry.sources.imap.watching import Keeper, Observer, is_change
 from mailferry.sources.watch import Watchers
 from mailferry.wire.imap.quirks import Quirk
-from mailferry.wire.imap.responses import Untagged
+from mailferry.wire.imap.responses import Status, Untagged
 
 
 class ImapSource:
@@ -55,6 +55,7 @@ class ImapSource:
             credential,
             tls,
             tasks,
+            self._report,
             on_unsolicited=self._take_unsolicited,
             on_reachable=self._observer.reachable,
         )
@@ -157,6 +158,10 @@ class ImapSource:
         await self._account.connection.aclose()
 
     def _take_unsolicited(self, session: Session, response: Untagged) -> None:
-        selection = session.selection
-        if selection is not None and is_change(response):
-            self._observer.touched(self._account.directory.id_of(selection.name))
+        selected = session.selected
+        if selected is None:
+            return
+        if isinstance(response, Status) and response.code_name == "UIDVALIDITY":
+            session.forget_selection()  # Numbered anew under our eyes.
+        if is_change(response):
+            self._observer.touched(self._account.directory.id_of(selected.name))

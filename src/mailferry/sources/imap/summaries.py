@@ -66,11 +66,12 @@ class _Batch(Collector):
                 for uid in [uid for uid in self.fetched if contains(response.uids, uid)]:
                     del self.fetched[uid]
             case Fetch(uid=int(uid)) if uid in self._uids:
+                is_news = uid in self.fetched
                 self._take_fetch(response, uid)
-                return True
+                return not is_news  # What comes a second time has changed meanwhile.
             case _:
                 pass
-        return False  # Those who watch want to know of removals too.
+        return False  # Those who watch want to know of removals and changes.
 
     def begin_section(self, fetch: Fetch, length: int) -> Sink | None:
         """See Collector: a long header is cut where a header ends for us."""

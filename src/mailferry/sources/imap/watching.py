@@ -75,7 +75,8 @@ class Observer:
         if known is None:
             return
         highest = selection.highest_modseq or None if modseq else None
-        seen = (selection.uid_validity, selection.uid_next, selection.exists, highest)
+        uid_next = selection.uid_next or known[1]
+        seen = (selection.uid_validity, uid_next, selection.exists, highest)
         self._observe(mailbox, (*seen, *known[len(seen) :]))
 
     def touched(self, mailbox: MailboxId) -> None:
@@ -123,9 +124,16 @@ class Keeper:
                 await self._watch(session)
             except MailError as error:
                 _log.debug("watching interrupted: %s", error)
-                # At least a moment, in case that the server can be reached and ends all sessions.
-                wait_s = max(self._account.connection.retry_in_s, self._settings.idle_after_s)
-                await asyncio.sleep(wait_s)
+            except Exception:  # noqa: BLE001  the top of a task
+                _log.exception("watching failed")
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        connection = self._account.connection
+        if connection.current is not None:
+            return self._settings.poll_interval_s  # The server refused; it will again.
+        # At least a moment, in case that the server can be reached and ends all sessions.
+        return max(connection.retry_in_s, self._settings.idle_after_s)
 
     async def _watch(self, session: Session) -> None:
         """Idle and look, as long as the session lives."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TypeAlias
 
+from mailferry.wire.errors import LocalProtocolError
 from mailferry.wire.imap.dates import format_date_time
 from mailferry.wire.imap.serialize import flag_list, nstring
 from mailferry.wire.sasl import ClientMechanism
@@ -22,6 +23,11 @@ class AString:
     """Octets to be sent as an atom, quoted string or literal, whatever fits."""
 
     value: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises LocalProtocolError for NUL, which no string can hold (RFC 9051 §4.3)."""
+        if b"\0" in self.value:
+            raise LocalProtocolError("NUL in a string")
 
 
 @dataclass(frozen=True, slots=True)
