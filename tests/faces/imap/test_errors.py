@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from mailferry.faces.imap.errors import REFUSALS, refusal
 from mailferry.mail.errors import MailError
 from mailferry.mail.mailbox import MailboxId
+from mailferry.mail.message import MessageId, Summary, SummaryItem
 from mailferry.sources.memory import MemorySource
+from tests.contract.letters import note
 from tests.faces.imap.house import House, clock
 
 ERRORS = sorted(
@@ -73,3 +77,23 @@ async def test_a_mailbox_that_goes_during_idle() -> None:
         await other.ok("DELETE Short")
         assert await client.line() == b"* BYE The selected mailbox has been deleted"
         assert await client.line() == b""
+
+
+async def test_what_is_not_here_is_not_made_up() -> None:
+    """A size of 0, or an envelope of nothing, would stay in the client's cache for ever."""
+
+    class Bare(MemorySource):
+        async def summaries(
+            self, mailbox: MailboxId, messages: Sequence[MessageId], what: frozenset[SummaryItem]
+        ) -> AsyncIterator[Sequence[Summary]]:
+            async for batch in super().summaries(mailbox, messages, what):
+                yield [replace(each, size=None, envelope=None) for each in batch]
+
+    async with House(make=lambda: Bare(clock=clock)).logged_in() as client:
+        await client.append("INBOX", note(1))
+        await client.ok("SELECT INBOX")
+        for item in ("RFC822.SIZE", "(FLAGS ENVELOPE)"):
+            lines, tagged = await client.command(f"FETCH 1 {item}")
+            assert lines == []
+            assert tagged.startswith(b"NO [UNAVAILABLE]")
+        assert await client.ok("FETCH 1 FLAGS") == [b"1 FETCH (FLAGS (\\Recent))"]

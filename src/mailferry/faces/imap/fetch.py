@@ -104,6 +104,8 @@ class _Answering:
                     response.add(written)
                 elif isinstance(item, BodySection):
                     await response.stream(item)
+                else:
+                    raise SourceUnavailable("not here, and out of reach")
         except MessageNotFound as exc:
             failure = exc
             self._gone = True

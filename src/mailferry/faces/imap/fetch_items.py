@@ -100,21 +100,25 @@ def _names(section: BodySection) -> frozenset[bytes]:
 
 _ATTRIBUTES: Final[dict[FetchAttribute, Callable[[View, Summary], bytes | None]]] = {
     FetchAttribute.UID: lambda _view, summary: b"%d" % summary.uid,
-    FetchAttribute.FLAGS: lambda view, summary: view.flags(
-        summary.uid, summary.flags or frozenset()
+    FetchAttribute.FLAGS: lambda view, summary: (
+        None if summary.flags is None else view.flags(summary.uid, summary.flags)
     ),
     FetchAttribute.INTERNALDATE: lambda _view, summary: (
         format_date_time(summary.internal_date) if summary.internal_date else None
     ),
-    FetchAttribute.RFC822_SIZE: lambda _view, summary: b"%d" % (summary.size or 0),
+    FetchAttribute.RFC822_SIZE: lambda _view, summary: (
+        None if summary.size is None else b"%d" % summary.size
+    ),
     FetchAttribute.ENVELOPE: lambda _view, summary: summary.envelope,
     FetchAttribute.BODYSTRUCTURE: lambda _view, summary: summary.body_structure,
-    FetchAttribute.BODY: lambda _view, summary: without_extension(summary.body_structure or b""),
+    FetchAttribute.BODY: lambda _view, summary: (
+        None if summary.body_structure is None else without_extension(summary.body_structure)
+    ),
 }
 
 
 def written(item: FetchItem, view: View, summary: Summary) -> bytes | None:
-    """Return name and value of an item that the summary answers; None: it has to be streamed."""
+    """Return name and value of an item; None: a section to be streamed, or the summary lacks it."""
     if isinstance(item, BodySection):
         data = _from_header(item, summary)
         return None if data is None else b"%b %b" % (item.response_name(), literal(data))

@@ -20,7 +20,7 @@ tagged line in it is over: DELIVERED, or LOST when the connection broke first (d
 ends the session, nothing stays unsettled.
 
 Reading ends with an exception: the client's end, a broken line, silence past its limit, or the server
-that shuts down (`_Ending`).  Where anybody can still hear it, BYE is said before closing.
+that shuts down (`Ending`).  Where anybody can still hear it, BYE is said before closing.
 """
 
 from __future__ import annotations
