@@ -58,8 +58,11 @@ def salvage_journal(path: Path, to: Path) -> list[Salvaged]:
         target = open_database(to, JOURNAL)
         try:
             target.pragma("foreign_keys", False)
+            target.execute("BEGIN IMMEDIATE")
             salvaged = [_salvage(source, target, table, key) for table, key in _TABLES]
-            return [_without_orphans(target, each) for each in salvaged]
+            salvaged = [_without_orphans(target, each) for each in salvaged]
+            target.execute("COMMIT")
+            return salvaged
         finally:
             target.close()
     finally:
@@ -82,12 +85,10 @@ def _salvage(source: apsw.Connection, target: apsw.Connection, table: str, key: 
     marks = ", ".join("?" * len(columns))
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - our names
     reader = _Reader(source, table, key, columns)
-    target.execute("BEGIN IMMEDIATE")
     count = 0
     for row in reader.rows():
         target.execute(insert, row)
         count += target.changes()
-    target.execute("COMMIT")
     return Salvaged(table, count, reader.complete, 0)
 
 
