@@ -38,7 +38,6 @@ from mailferry.wire.imap import client_commands as commands
 from mailferry.wire.imap.responses import ResponseCode, Status, StatusKind, Untagged
 from mailferry.wire.imap.sequence_set import (
     compacted,
-    expanded,
     format_in_pieces,
     parse,
 )
@@ -146,7 +145,7 @@ class Removal:
             if not status.ok:
                 return refused(status)
             ours = set(uids_of(self._messages, selection.uid_validity))
-            if not ours.issuperset(expanded(found.ranges, SEARCHED_MAX)):
+            if not ours.issuperset(found.uids()):
                 return Untried(reason=NOT_ALONE)
             exchange = session.submit(commands.EXPUNGE)
         return await _ended([exchange])

@@ -17,9 +17,6 @@ Sink: TypeAlias = Callable[[bytes], None]
 class Collector:
     """Takes the untagged responses that belong to a command.  This one takes none."""
 
-    only_when_first = False
-    """Take nothing while an older command is under way: it would be about that one's mailbox."""
-
     def take(self, response: Untagged) -> bool:
         """Take a response; False: it is not for this command."""
         del response

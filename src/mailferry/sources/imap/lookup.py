@@ -8,14 +8,13 @@ server cannot be working on it any more.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 from mailferry.mail.errors import MailboxNotFound, MailError
 from mailferry.mail.mailbox import NOT_SELECTABLE
-from mailferry.mail.message import WHOLE, MessageId
+from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
     Append,
     Applied,
@@ -25,8 +24,10 @@ from mailferry.mail.operation import (
     DeleteMailbox,
     Expunge,
     Move,
+    Operation,
     Outcome,
     OutcomeUnknown,
+    Refused,
     RenameMailbox,
     SetFlags,
     Subscribe,
@@ -36,11 +37,14 @@ from mailferry.mail.operation import (
 from mailferry.sources.imap import apply_messages
 from mailferry.sources.imap.account import Account
 from mailferry.sources.imap.bodies import Bodies
+from mailferry.sources.imap.content import Contents
 from mailferry.sources.imap.names import message_id, uid_of, uid_validity_of
+from mailferry.sources.imap.pairing import pair
+from mailferry.sources.imap.refusals import error_of
 from mailferry.sources.imap.search import submit_search
-from mailferry.sources.imap.settings import SEARCHED_MAX, UID_SET_LENGTH_MAX
-from mailferry.sources.imap.traces import Trace, find_path, traces_from
-from mailferry.wire.imap.sequence_set import compacted, expanded, format_in_pieces
+from mailferry.sources.imap.settings import UID_SET_LENGTH_MAX
+from mailferry.sources.imap.traces import find_path, traces_from
+from mailferry.wire.imap.sequence_set import compacted, format_in_pieces
 
 
 class Lookup:
@@ -51,25 +55,26 @@ class Lookup:
         self._bodies = bodies
         self._settle_s = settle_s
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId]) -> Outcome:
         """See MailSource.lookup."""
         if attempt.probe is None:
             return Untried(reason="may be carried out again")
         try:
             noted = json.loads(attempt.probe)
-            return await self._look(attempt, noted)
+            return await self._look(attempt.operation, noted, taken)
         except MailboxNotFound:
             return self._not_found("the mailbox has gone")
         except MailError as error:
             return OutcomeUnknown(reason=f"cannot look now: {error}")
 
-    async def _look(self, attempt: Attempt, noted: Mapping[str, Any]) -> Outcome:
-        operation = attempt.operation
+    async def _look(
+        self, operation: Operation, noted: Mapping[str, Any], taken: Collection[MessageId]
+    ) -> Outcome:
         match operation:
             case Append():
-                return await self._look_for_append(operation, noted)
+                return await self._look_for_append(operation, noted, taken)
             case Copy() | Move():
-                return await self._look_for_copies(operation, noted)
+                return await self._look_for_copies(operation, noted, taken)
             case CreateMailbox():
                 made = await find_path(self._account, operation.path)
                 if made is None or not made.selectable or noted["existed"]:
@@ -93,38 +98,49 @@ class Lookup:
 
     # Appends
 
-    async def _look_for_append(self, operation: Append, noted: Mapping[str, Any]) -> Outcome:
+    async def _look_for_append(
+        self, operation: Append, noted: Mapping[str, Any], taken: Collection[MessageId]
+    ) -> Outcome:
         session, name = await self._account.located(operation.mailbox)
         came = await traces_from(session, name, noted["uid_validity"], noted["uid_next"])
-        for message, trace in came.items():
-            if trace.size != operation.size or trace.message_id != noted["message_id"]:
-                continue
-            if trace.message_id or await self._has_content(operation, name, message):
+        known_by = noted["message_id"]
+        sizes = {operation.size, noted["size"]}
+        alike = [
+            message
+            for message, trace in came.items()
+            if message not in taken
+            and trace.size in sizes
+            and known_by in {None, trace.message_id}
+        ]
+        if len(alike) == 1 and known_by:
+            return Applied(created=((MessageId(0), alike[0]),))
+        contents = Contents(self._account, self._bodies)
+        for message in alike:
+            # Without a Message-ID nothing else tells two messages apart.
+            if (await contents.of(name, message)).digest == noted["content"]:
                 return Applied(created=((MessageId(0), message),))
         return self._not_found("the message is not there")
 
-    async def _has_content(self, operation: Append, name: bytes, message: MessageId) -> bool:
-        """Compare octet for octet: without a Message-ID nothing else tells two messages apart."""
-        session = await self._account.session()
-        body = await self._bodies.open(session, name, message, WHOLE, 0)
-        content = hashlib.sha256()
-        async for chunk in body.chunks:
-            content.update(chunk)
-        return content.hexdigest() == operation.blob
-
     # Copies and moves
 
-    async def _look_for_copies(self, operation: Copy | Move, noted: Mapping[str, Any]) -> Outcome:
+    async def _look_for_copies(
+        self, operation: Copy | Move, noted: Mapping[str, Any], taken: Collection[MessageId]
+    ) -> Outcome:
         session, name = await self._account.located(operation.target)
-        came = await traces_from(session, name, noted["uid_validity"], noted["uid_next"])
+        traces = await traces_from(session, name, noted["uid_validity"], noted["uid_next"])
+        came = {message: trace for message, trace in traces.items() if message not in taken}
         validity = uid_validity_of(operation.messages[0]) if operation.messages else 0
         originals = {message_id(validity, uid): digest for uid, digest in noted["originals"]}
-        found = _paired(originals, came)
         left = await self._still_there(operation)
+        source = (await self._account.located(operation.mailbox))[1]
+        contents = Contents(self._account, self._bodies)
+        pairs = await pair(originals, left, came, contents, source, name)
+        found = pairs.found
         missing = [each for each in originals if each not in found and each in left]
         to_remove = [each for each in found if each in left] if isinstance(operation, Move) else []
         if not missing and not to_remove:
-            return Applied(created=tuple(found.items()))
+            # Of some copies alone it is not told: what is not told of would count as not made.
+            return Applied() if pairs.unclear else Applied(created=tuple(found.items()))
         waiting = self._not_found("not all messages are there")
         if not found or isinstance(waiting, OutcomeUnknown):
             return waiting
@@ -142,10 +158,12 @@ class Lookup:
             async with session.selecting(name) as selection:
                 await selection.ready()
                 exchange, uids_found = submit_search(session, [b"UID " + piece])
-            await exchange.status()
-            if selection.uid_validity == validity:
-                there = expanded(uids_found.ranges, SEARCHED_MAX)
-                left |= {message_id(validity, uid) for uid in there}
+            status = await exchange.status()
+            if not status.ok:
+                raise error_of(status)
+            if selection.uid_validity != validity:
+                raise apply_messages.Renumbered("the mailbox was numbered anew (UIDVALIDITY)")
+            left |= {message_id(validity, uid) for uid in uids_found.uids()}
         return left
 
     async def _finish(
@@ -208,17 +226,3 @@ class Lookup:
         if made.id != operation.mailbox and operation.mailbox in ids:
             return self._not_found("both names are there")
         return Applied(mailbox=made.id)
-
-
-def _paired(
-    originals: Mapping[MessageId, str], came: Mapping[MessageId, Trace]
-) -> dict[MessageId, MessageId]:
-    """Pair each original with the first message that came and looks the same."""
-    free = dict(came)
-    pairs: dict[MessageId, MessageId] = {}
-    for original, digest in originals.items():
-        copy = next((message for message, trace in free.items() if trace.digest == digest), None)
-        if copy is not None:
-            pairs[original] = copy
-            del free[copy]
-    return pairs

@@ -76,9 +76,7 @@ async def list_mailboxes(session: Session, names: Names) -> dict[bytes, Mailbox]
         MailError: the server refused, or the connection ended.
     """
     listing = _Listing()
-    if session.selection is not None:
-        # The status of a selected mailbox is the session's view of it, which may be old.
-        session.submit(commands.NOOP)
+    await _let_go(session)
     if session.has("LIST-EXTENDED") and session.has("LIST-STATUS"):
         returning = ["SUBSCRIBED"] + (["SPECIAL-USE"] if session.has("SPECIAL-USE") else [])
         command = commands.list_mailboxes(returning, status_items(session))
@@ -86,6 +84,17 @@ async def list_mailboxes(session: Session, names: Names) -> dict[bytes, Mailbox]
     else:
         await _list_plainly(session, listing)
     return dict(_shown(listing, names))
+
+
+async def _let_go(session: Session) -> None:
+    """Have no old view of a mailbox: a selected one's status is told as the session sees it.
+
+    A NOOP has to be waited for: Dovecot carries it out behind what was sent after it.
+    """
+    if session.has("UNSELECT"):
+        await session.deselect()
+    elif session.selection is not None:
+        await session.run_command(commands.NOOP)
 
 
 async def _list_plainly(session: Session, listing: _Listing) -> None:

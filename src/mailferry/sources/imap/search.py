@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from mailferry.mail.errors import NotSupported
-from mailferry.mail.message import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, Flag, MessageId
+from mailferry.mail.errors import NotSupported, ProtocolFault
+from mailferry.mail.message import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, Flag
 from mailferry.mail.query import (
     And,
     BodyContains,
@@ -32,7 +32,7 @@ from mailferry.sources.imap.names import message_id
 from mailferry.sources.imap.refusals import error_of
 from mailferry.sources.imap.session import Session
 from mailferry.sources.imap.settings import SEARCHED_MAX
-from mailferry.wire.errors import LocalProtocolError
+from mailferry.wire.errors import LocalProtocolError, RemoteProtocolError
 from mailferry.wire.imap import client_commands as commands
 from mailferry.wire.imap.client_commands import AString, Part
 from mailferry.wire.imap.dates import format_date
@@ -69,6 +69,17 @@ class FoundUids(Collector):
                 return False
         return True
 
+    def uids(self) -> list[int]:
+        """Return the UIDs, ascending.
+
+        Raises:
+            ProtocolFault: more than there can be.
+        """
+        try:
+            return expanded(self.ranges, SEARCHED_MAX)
+        except RemoteProtocolError as error:
+            raise ProtocolFault(f"the server's answer to a search: {error}") from error
+
 
 def submit_search(
     session: Session, keys: Sequence[Part], charset: str = ""
@@ -102,8 +113,7 @@ async def search(session: Session, name: bytes, query: Query) -> SearchResult:
     if not status.ok:
         raise error_of(status, NotSupported)
     validity = selection.uid_validity
-    uids = expanded(found.ranges, SEARCHED_MAX)
-    return SearchResult(tuple(MessageId(message_id(validity, uid)) for uid in uids))
+    return SearchResult(tuple(message_id(validity, uid) for uid in found.uids()))
 
 
 class _Keys:

@@ -19,9 +19,12 @@ from mailferry.wire.imap.responses import (
 
 
 class Selection(Collector):
-    """One SELECT and its answer."""
+    """One SELECT and its answer.
 
-    only_when_first = True
+    While the server still works on older commands, which may be about the mailbox that was selected
+    before, only what nothing but a SELECT brings is taken for its own.
+    """
+
     exchange: Exchange
 
     def __init__(self, name: bytes, inner: Collector) -> None:
@@ -35,6 +38,8 @@ class Selection(Collector):
         self.permanent_flags: frozenset[str] | None = None
         """None: all may be stored (RFC 9051 §7.1)."""
         self.read_only = False
+        self.begun = False
+        """What comes from here on is about this mailbox."""
         self._inner = inner
 
     @property
@@ -62,13 +67,14 @@ class Selection(Collector):
         match response:
             case Status(kind=StatusKind.OK):
                 self._take_code(response.code)
+                return True
             case Exists():
-                self.exists = response.count
+                self.exists = response.count  # Should it be the old mailbox's, ours is yet to come.
             case Recent() | Flags():
                 pass
             case _:
-                return self._inner.take(response)
-        return True
+                return self.begun and self._inner.take(response)
+        return self.begun
 
     def begin_section(self, fetch: Fetch, length: int) -> Sink | None:
         """See Collector."""
@@ -77,7 +83,10 @@ class Selection(Collector):
     def _take_code(self, code: ResponseCode | None) -> None:
         number = code.number() if code else None
         match code.name if code else "":
+            case "CLOSED":  # RFC 7162 §3.2.11
+                self.begun = True
             case "UIDVALIDITY":
+                self.begun = True
                 self.uid_validity = number or 0
             case "UIDNEXT":
                 self.uid_next = number or 0

@@ -7,7 +7,7 @@ Theory of operation
 whatever was sent before.  The reader gives each untagged response to the oldest command that takes
 it, and what nobody takes to `on_unsolicited`.  Commands in a selected mailbox are submitted within
 `selecting()`, which puts a SELECT before them when another mailbox was selected last: the server
-carries out one command after the other, so nothing has to be waited for.
+carries out what is about a mailbox one after the other, so nothing has to be waited for.
 
 IDLE is ended by whatever is submitted.  The watchdog drops a line on which nothing moves though an
 answer is due.
@@ -329,8 +329,10 @@ class Session:
     def _route(self, response: Untagged) -> None:
         for place, handle in enumerate(self.flow.outstanding):
             exchange = self._exchanges.get(handle.tag)
-            if exchange is None or (place and exchange.collector.only_when_first):
+            if exchange is None:
                 continue
+            if place == 0 and isinstance(exchange.collector, Selection):
+                exchange.collector.begun = True
             if exchange.collector.take(response):
                 return
         self._on_unsolicited(response)
@@ -361,6 +363,8 @@ class Session:
             self._stream = DeflateStream(self._stream, self.flow.change_layer())
         if isinstance(exchange.collector, Selection):
             self.selected = exchange.collector if status.ok else None
+        elif handle.command in {commands.UNSELECT, commands.EXAMINE_INBOX}:
+            self.selected = None
         elif status.kind is StatusKind.BAD:
             self.forget_selection()  # Perhaps there is none any more.
         del self._exchanges[handle.tag]  # Last: a failing layer interrupts it like any other.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from mailferry.mail.changes import Changes, Event
 from mailferry.mail.mailbox import Mailbox, MailboxId, State
@@ -139,9 +139,9 @@ class ImapSource:
         """See MailSource."""
         return await apply(self._account, attempts, blobs)
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
         """See MailSource."""
-        return await self._lookup.lookup(attempt)
+        return await self._lookup.lookup(attempt, taken)
 
     def watch(self) -> AsyncIterator[Event]:
         """See MailSource."""

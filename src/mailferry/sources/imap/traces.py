@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -32,6 +32,7 @@ from mailferry.mail.operation import (
 from mailferry.mail.source import BlobReader
 from mailferry.sources.imap.account import Account
 from mailferry.sources.imap.apply_messages import pieces, writing
+from mailferry.sources.imap.content import content_of
 from mailferry.sources.imap.exchange import Collector
 from mailferry.sources.imap.mailboxes import canonical
 from mailferry.sources.imap.names import message_id
@@ -45,6 +46,7 @@ HEADER_LOOKED_AT: Final = 64 * 1024  # Octets of an append in which its Message-
 _MESSAGE_ID: Final = re.compile(
     rb"^message-id[ \t]*:\s*(<[^>\r\n]{1,990}>)", re.IGNORECASE | re.MULTILINE
 )
+_HEADER_END: Final = re.compile(rb"^\r?\n", re.MULTILINE)  # An empty line, also of bare LFs.
 # What a copy has in common with its original (RFC 9051 §6.4.7 keeps flags and date too).
 TRACE_ITEMS: Final = "(UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])"
 
@@ -121,7 +123,7 @@ async def _noted(
             return None
         case Append():
             place = await _end_of(account, operation.mailbox)
-            return place | {"message_id": await _message_id_of(blobs, operation.blob)}
+            return place | await _marks_of(blobs, operation.blob)
         case Copy() | Move():
             place = await _end_of(account, operation.target)
             originals = await _originals(account, operation.mailbox, operation.messages)
@@ -149,13 +151,25 @@ async def _end_of(account: Account, target: MailboxId) -> dict[str, Any]:
     }
 
 
-async def _message_id_of(blobs: BlobReader, blob: BlobId) -> str:
+async def _marks_of(blobs: BlobReader, blob: BlobId) -> dict[str, Any]:
+    """Note what tells an append: Message-ID (None: not found in time), size and content."""
     head = bytearray()
-    async for chunk in blobs.read_blob(blob):
-        head += chunk
-        if b"\r\n\r\n" in head or len(head) >= HEADER_LOOKED_AT:
-            break
-    return message_id_in(bytes(head).partition(b"\r\n\r\n")[0])
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async for chunk in blobs.read_blob(blob):
+            if len(head) < HEADER_LOOKED_AT:
+                head.extend(chunk)
+            yield chunk
+
+    content = await content_of(chunks())
+    header_end = _HEADER_END.search(head)
+    found = message_id_in(bytes(head[: header_end.start()] if header_end else head))
+    is_known = bool(found) or header_end is not None or content.size < HEADER_LOOKED_AT
+    return {
+        "message_id": found if is_known else None,
+        "size": content.size,
+        "content": content.digest,
+    }
 
 
 async def _originals(
