@@ -175,8 +175,12 @@ class Session:
 
     async def _settle(self, delivery: Delivery) -> None:
         unsettled, self._state.unsettled = self._state.unsettled, []
-        if unsettled:
+        if not unsettled:
+            return
+        try:
             await self._state.source.settle(unsettled, delivery)
+        except MailError as exc:  # The answer is out: whoever asked cannot be told any more.
+            logger.warning("operations not settled count=%d: %s", len(unsettled), exc)
 
     async def _tell_updates(self, command: Command) -> bool:
         """Tell what else happened; return whether the selected mailbox has gone."""

@@ -241,6 +241,7 @@ class View:
     def _tell_expunges(self, out: Output) -> None:
         if not self._gone:
             return
+        recent = self.recent_count
         positions = [at for at in map(self.position, sorted(self._gone)) if at is not None]
         # From the end, so that the numbers before it stay as they are.
         for at in reversed(positions):
@@ -255,6 +256,8 @@ class View:
             self._ids = array("q", [self._ids[at] for at in kept])
             self._modseqs = array("Q", [self._modseqs[at] for at in kept])
         self._gone.clear()
+        if self.recent_count != recent:
+            out.untagged(b"%d RECENT" % self.recent_count)
 
     def _tell_created(self, out: Output) -> None:
         if not self._created:
