@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.system
 
 FIRST_SYNC_MAX = 12
 NOTHING_CHANGED_MAX = 3
+TOGETHER_MAX = 20  # One after the other they would take more than fifty.
 
 
 async def fill_with_a_thousand(party: Party) -> None:
@@ -42,6 +44,19 @@ async def test_first_sync_of_a_thousand(dovecot: Dovecot, opened: Open, security
     ids = [MessageId(each) for low, high in changes.present for each in range(low, high + 1)]
     assert len(await summaries(source, inbox, ids, LISTING)) == 1000
     assert source.round_trips <= FIRST_SYNC_MAX
+
+
+async def test_fifty_mailboxes_asked_at_once_go_out_together(
+    dovecot: Dovecot, opened: Open
+) -> None:
+    source = opened(dovecot, dovecot.new_user())
+    made = [CreateMailbox(id=operation_id(), path=("Many", f"{n:02}")) for n in range(50)]
+    await Party(source).done(*made)
+    known = [each.id for each in await source.mailboxes() if each.selectable]
+    before = source.round_trips
+    answers = await asyncio.gather(*[source.changes(each, None) for each in known])
+    assert all(answer.present == () for answer in answers)
+    assert source.round_trips - before <= TOGETHER_MAX
 
 
 async def test_nothing_changed_in_fifty_mailboxes(dovecot: Dovecot, opened: Open) -> None:
