@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_reader_writes_nothing(tmp_path: Path) -> None:
     writer = open_database(tmp_path / "file", JOURNAL)
     reader = open_reader(tmp_path / "file", JOURNAL)
-    with pytest.raises(apsw.ReadOnlyError):
+    with pytest.raises(StorageDamaged):
         reader.execute("INSERT INTO setting (name, value) VALUES ('a', x'')")
     writer.execute("INSERT INTO setting (name, value) VALUES ('a', x'')")
     assert rows(reader, "SELECT name FROM setting") == [("a",)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailferry.mail.errors import StorageFull
+from mailferry.mail.errors import SourceUnavailable, StorageFull
 from mailferry.store.database import JOURNAL, Connection, open_reader, rows
 from mailferry.store.writer import QUEUE_LENGTH_MAX, Unit, Writer
 
@@ -136,7 +136,7 @@ async def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
     await asyncio.gather(*waiting)
     await writer.close()
     assert len(names(tmp_path / "journal")) == 20
-    with pytest.raises(RuntimeError, match="not open"):
+    with pytest.raises(SourceUnavailable, match="not open"):
         await writer.submit(put("late"))
 
 

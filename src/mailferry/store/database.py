@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -19,13 +19,14 @@ from typing import Any, Final, TypeAlias
 
 import apsw
 
-from mailferry.mail.errors import StorageDamaged, StorageFull
+from mailferry.mail.errors import MailError, SourceUnavailable, StorageDamaged, StorageFull
 
 Connection: TypeAlias = apsw.Connection
 """For who writes a unit outside of the store."""
 
 BUSY_TIMEOUT_MS: Final = 5_000  # Another process of ours may hold the write lock for one batch.
 CACHE_KIB: Final = 1024  # Page cache of one connection; the kernel's cache holds the rest.
+_WRITING: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 WAL_LENGTH_MAX: Final = 8 * 1024 * 1024  # Octets the WAL is cut back to after a checkpoint.
 CHECKPOINT_PAGES: Final = 1000  # SQLite's own default: 4 MB between checkpoints.
 
@@ -79,23 +80,67 @@ def translated(path: Path, file_format: FileFormat) -> Iterator[None]:
     """
     try:
         yield
-    except apsw.FullError as exc:
-        raise StorageFull(f"the disk that holds {path} is full: free some space") from exc
-    except (apsw.CorruptError, apsw.NotADBError) as exc:
-        raise StorageDamaged(
-            f"{path} (the {file_format.name}) is damaged: {file_format.mend}"
-        ) from exc
-    except apsw.IOError as exc:
-        # How a full disk shows in the WAL index:
-        if getattr(exc, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
-            raise StorageFull(f"the disk that holds {path} is full: free some space") from exc
-        raise StorageDamaged(f"the disk does not read or write {path}: {exc}") from exc
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as exc:
-        raise StorageDamaged(
-            f"cannot open {path} for writing: check its folder and permissions"
-        ) from exc
-    except apsw.BusyError as exc:
-        raise StorageDamaged(f"{path} is held by another program") from exc
+    except apsw.Error as exc:
+        told = _in_our_words(exc, path, file_format)
+        if told is None:
+            raise
+        raise told from exc
+
+
+def _in_our_words(error: apsw.Error, path: Path, file_format: FileFormat) -> MailError | None:
+    match error:
+        case apsw.FullError():
+            return StorageFull(f"the disk that holds {path} is full: free some space")
+        case apsw.CorruptError() | apsw.NotADBError():
+            return StorageDamaged(f"{path} (the {file_format.name}) is damaged: {file_format.mend}")
+        case apsw.IOError() if _is_full(error):
+            return StorageFull(f"the disk that holds {path} is full: free some space")
+        case apsw.IOError():
+            return StorageDamaged(f"the disk does not read or write {path}: {error}")
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            return StorageDamaged(
+                f"cannot open {path} for writing: check its folder and permissions"
+            )
+        case apsw.BusyError():
+            return StorageDamaged(f"{path} is held by another program")
+        case apsw.ConnectionClosedError():
+            return SourceUnavailable(f"the {file_format.name} is closed")
+        case _:
+            return None
+
+
+def _is_full(error: apsw.Error) -> bool:
+    """Whether a disk error is how a full disk shows in the index of the WAL."""
+    return getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+
+
+class TranslatingConnection(apsw.Connection):
+    """A connection that says in our words what goes wrong."""
+
+    path: Path
+    file_format: FileFormat
+    on_damage: Callable[[StorageDamaged], object] | None = None
+    """Told when damage is met, from whatever thread."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> apsw.Cursor:
+        """As the driver's, but for the errors."""
+        try:
+            return super().execute(*args, **kwargs)
+        except apsw.Error as exc:
+            raise self.in_our_words(exc) from exc
+
+    def in_our_words(self, error: apsw.Error) -> Exception:
+        """Return the error to be raised."""
+        told = _in_our_words(error, self.path, self.file_format)
+        if isinstance(told, StorageDamaged) and self.on_damage is not None:
+            self.on_damage(told)
+        return told or error
+
+
+def _connect(path: Path, file_format: FileFormat, flags: int) -> TranslatingConnection:
+    connection = TranslatingConnection(os.fspath(path), flags=flags)
+    connection.path, connection.file_format = path, file_format
+    return connection
 
 
 def open_database(path: Path, file_format: FileFormat) -> apsw.Connection:
@@ -107,7 +152,7 @@ def open_database(path: Path, file_format: FileFormat) -> apsw.Connection:
     """
     with translated(path, file_format):
         _create_private(path)
-        connection = apsw.Connection(os.fspath(path))
+        connection = _connect(path, file_format, _WRITING)
         try:
             _configure(connection, file_format)
             _migrate(connection, path, file_format)
@@ -117,11 +162,11 @@ def open_database(path: Path, file_format: FileFormat) -> apsw.Connection:
         return connection
 
 
-def open_reader(path: Path, file_format: FileFormat) -> apsw.Connection:
+def open_reader(path: Path, file_format: FileFormat) -> TranslatingConnection:
     """Open an existing file for reading beside its writer."""
     with translated(path, file_format):
-        flags = apsw.SQLITE_OPEN_READWRITE  # WAL readers write the shared index, nothing else.
-        connection = apsw.Connection(os.fspath(path), flags=flags)
+        # WAL readers write the shared index, nothing else.
+        connection = _connect(path, file_format, apsw.SQLITE_OPEN_READWRITE)
         _configure(connection, file_format)
         connection.pragma("query_only", True)
         return connection
@@ -131,7 +176,13 @@ def rows(
     connection: apsw.Connection, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()
 ) -> list[tuple[Any, ...]]:
     """Return all rows at once: who then writes to the same tables must not be reading still."""
-    return connection.execute(sql, bindings).fetchall()
+    cursor = connection.execute(sql, bindings)
+    try:
+        return cursor.fetchall()
+    except apsw.Error as exc:
+        if isinstance(connection, TranslatingConnection):
+            raise connection.in_our_words(exc) from exc
+        raise
 
 
 def _create_private(path: Path) -> None:

@@ -15,8 +15,9 @@ from typing import Final, TypeVar
 
 import apsw
 
-from mailferry.mail.errors import StorageDamaged
-from mailferry.store.database import JOURNAL, open_reader, translated
+from mailferry.mail.errors import SourceUnavailable, StorageDamaged
+from mailferry.store.alarm import Alarm
+from mailferry.store.database import JOURNAL, TranslatingConnection, open_reader, translated
 from mailferry.store.writer import Unit, Writer
 from mailferry.sync.identity import KEY_LENGTH
 
@@ -33,8 +34,10 @@ class Journal:
         self.path: Final = path
         self._writer = Writer(path, JOURNAL)
         self._lock_fd: int | None = None
-        self._reader: apsw.Connection | None = None
-        self._bulk_reader: apsw.Connection | None = None
+        self._reader: TranslatingConnection | None = None
+        self._bulk_reader: TranslatingConnection | None = None
+        self.alarm: Final = Alarm()
+        """Rings when damage is met in reading."""
         self._bulk_lock = asyncio.Lock()
         self._identity_key = b""
 
@@ -53,6 +56,7 @@ class Journal:
             await self._writer.open()
             self._reader = await asyncio.to_thread(open_reader, self.path, JOURNAL)
             self._bulk_reader = await asyncio.to_thread(open_reader, self.path, JOURNAL)
+            self.alarm.watch(self._reader, self._bulk_reader)
             await self.read(_check)
             self._identity_key = await self.write(_identity_key)
         except BaseException:
@@ -76,7 +80,7 @@ class Journal:
     def reader(self) -> apsw.Connection:
         """A connection for small reads on the event loop."""
         if self._reader is None:
-            raise RuntimeError(f"{self!r} is not open")
+            raise SourceUnavailable(f"{self.path.name} is not open")
         return self._reader
 
     @property
@@ -88,7 +92,7 @@ class Journal:
         """Run a long read in a thread."""
         async with self._bulk_lock:
             if self._bulk_reader is None:
-                raise RuntimeError(f"{self!r} is not open")
+                raise SourceUnavailable(f"{self.path.name} is not open")
             with translated(self.path, JOURNAL):
                 return await asyncio.to_thread(query, self._bulk_reader)
 

@@ -14,10 +14,17 @@ from typing import Final, TypeVar
 
 import apsw
 
-from mailferry.mail.errors import StorageDamaged
+from mailferry.mail.errors import SourceUnavailable, StorageDamaged
 from mailferry.mail.message import Flag
+from mailferry.store.alarm import Alarm
 from mailferry.store.codec import decode_flags
-from mailferry.store.database import REPLICA, StorageTooNew, open_reader, translated
+from mailferry.store.database import (
+    REPLICA,
+    StorageTooNew,
+    TranslatingConnection,
+    open_reader,
+    translated,
+)
 from mailferry.store.writer import Unit, Writer
 
 SET_ASIDE: Final = ".damaged"
@@ -38,8 +45,10 @@ class ReplicaStore:
         """Open nothing yet: `await open()`."""
         self.path: Final = path
         self._writer = Writer(path, REPLICA)
-        self._reader: apsw.Connection | None = None
-        self._bulk_reader: apsw.Connection | None = None
+        self._reader: TranslatingConnection | None = None
+        self._bulk_reader: TranslatingConnection | None = None
+        self.alarm: Final = Alarm()
+        """Rings when damage is met in reading."""
         self._bulk_lock = asyncio.Lock()
         self._flag_sets: dict[int, frozenset[Flag]] = {}
 
@@ -59,6 +68,7 @@ class ReplicaStore:
         await self._writer.open()
         self._reader = await asyncio.to_thread(open_reader, self.path, REPLICA)
         self._bulk_reader = await asyncio.to_thread(open_reader, self.path, REPLICA)
+        self.alarm.watch(self._reader, self._bulk_reader)
         await self.write(lambda connection: _begin(connection, modseq_floor))
         return is_new
 
@@ -77,14 +87,14 @@ class ReplicaStore:
     def reader(self) -> apsw.Connection:
         """A connection for small reads on the event loop."""
         if self._reader is None:
-            raise RuntimeError(f"{self!r} is not open")
+            raise SourceUnavailable(f"{self.path.name} is not open")
         return self._reader
 
     async def read(self, query: Unit[T]) -> T:
         """Run a long read in a thread."""
         async with self._bulk_lock:
             if self._bulk_reader is None:
-                raise RuntimeError(f"{self!r} is not open")
+                raise SourceUnavailable(f"{self.path.name} is not open")
             with translated(self.path, REPLICA):
                 return await asyncio.to_thread(query, self._bulk_reader)
 

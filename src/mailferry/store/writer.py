@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from mailferry.mail.errors import SourceUnavailable
 from mailferry.store.database import FileFormat, open_database, translated
 
 QUEUE_LENGTH_MAX: Final = 1024  # Units; who comes later waits: memory stays bounded.
@@ -81,9 +82,10 @@ class Writer:
 
         Raises:
             StorageFull, StorageDamaged: nothing of the unit was kept.
+            SourceUnavailable: the file is not open (any more).
         """
         if self._loop is None or self._closing:
-            raise RuntimeError(f"{self!r} is not open")
+            raise SourceUnavailable(f"{self._path.name} is not open")
         await self._slots.acquire()
         waiting = _Waiting(unit, self._loop.create_future())
         waiting.future.add_done_callback(self._free_slot)

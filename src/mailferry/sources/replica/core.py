@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from mailferry.mail.changes import MailboxChanged, MailboxesChanged
-from mailferry.mail.errors import MailboxNotFound, StorageDamaged
+from mailferry.mail.errors import MailboxNotFound, SourceUnavailable, StorageDamaged
 from mailferry.mail.mailbox import Mailbox, MailboxId, MailboxPath, MailboxStatus
 from mailferry.mail.source import MailSource
 from mailferry.sources.replica.line import Line
@@ -35,7 +35,7 @@ RECOVERED: Final[MailboxPath] = ("Recovered",)
 
 DOUBT_FACTOR_MAX: Final = 4  # Times the server's settling time: then the others' mail goes first.
 
-_NOT_RUNNING: Final = "the replica is not running: use it as a context manager"
+_NOT_RUNNING: Final = "the account is not open"
 
 T = TypeVar("T")
 
@@ -96,6 +96,7 @@ class Core:
         self._long_running: asyncio.TaskGroup | None = None
         self._short: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     # Tasks
 
@@ -107,16 +108,17 @@ class Core:
         self._long_running, self._short = long_running, short
 
     def stop(self) -> None:
-        """Cancel what runs for long; nobody is told of anything any more."""
+        """Cancel what runs for long, and begin nothing any more."""
+        self._stopped = True
         self.watchers.close()
         for task in list(self._running):
             task.cancel()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
         """Run something until it ends, the replica closes, or what is returned is called."""
-        if self._long_running is None:
+        if self._long_running is None or self._stopped:
             work.close()
-            raise RuntimeError(_NOT_RUNNING)
+            raise SourceUnavailable(_NOT_RUNNING)
         task = self._long_running.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -124,9 +126,9 @@ class Core:
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something short to its end, also when the caller is cancelled meanwhile."""
-        if self._short is None:
+        if self._short is None or self._stopped:
             work.close()
-            raise RuntimeError(_NOT_RUNNING)
+            raise SourceUnavailable(_NOT_RUNNING)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_look_at)
         self._short.create_task(_run(work, future))
@@ -134,7 +136,7 @@ class Core:
 
     def finish_later(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something short to its end, for nobody."""
-        if self._short is None:
+        if self._short is None or self._stopped:
             work.close()
             return
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()

@@ -142,6 +142,8 @@ class Replica:
             short = await stack.enter_async_context(asyncio.TaskGroup())
             core.start(long_running, short)
             for work in (
+                core.store.alarm.wait,
+                core.journal.alarm.wait,
                 self._mirror.run,
                 self._mirror.follow,
                 self._outbox.run,
