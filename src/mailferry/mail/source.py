@@ -14,7 +14,7 @@ Sources nest: a replica is a StagingSource over a MailSource.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from mailferry.mail.changes import Changes, Event
@@ -126,9 +126,11 @@ class MailSource(Protocol):
         """
         ...
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
         """Tell what became of an attempt whose outcome is unknown: Applied, Untried (certainly
         without effect), or OutcomeUnknown (cannot tell yet).
+
+        Messages in `taken` were made by other operations, and are not what this one made.
         """
         ...
 

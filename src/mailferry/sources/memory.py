@@ -11,7 +11,7 @@ it: there is no server behind this source to be told.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -233,9 +233,9 @@ class MemorySource:
         """See MailSource."""
         return [await self._apply(attempt.operation, blobs) for attempt in attempts]
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
         """See MailSource."""
-        return lookup(self._account, attempt)
+        return lookup(self._account, attempt, taken)
 
     async def _apply(self, operation: Operation, blobs: BlobReader) -> Outcome:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -275,7 +275,7 @@ def _noted(account: Account, operation: Operation) -> dict[str, Any] | None:
             assert_never(operation)
 
 
-def lookup(account: Account, attempt: Attempt) -> Outcome:
+def lookup(account: Account, attempt: Attempt, taken: Collection[MessageId]) -> Outcome:
     """Compare with what was noted before the attempt; see MailSource.lookup."""
     operation = attempt.operation
     if attempt.probe is None:
@@ -284,11 +284,11 @@ def lookup(account: Account, attempt: Attempt) -> Outcome:
     try:
         match operation:
             case Append():
-                return _look_for(account.box(operation.mailbox), noted)
+                return _look_for(account.box(operation.mailbox), noted, taken)
             case Copy():
-                return _look_for(account.box(operation.target), noted)
+                return _look_for(account.box(operation.target), noted, taken)
             case Move():
-                return _look_for_moved(account, operation, noted)
+                return _look_for_moved(account, operation, noted, taken)
             case CreateMailbox():
                 made = account.find(operation.path)
                 done = made is not None and not noted["existed"]
@@ -309,9 +309,15 @@ def lookup(account: Account, attempt: Attempt) -> Outcome:
         return Untried(reason="the mailbox has gone")
 
 
-def _look_for(target: Box, noted: dict[str, Any]) -> Applied | Untried | OutcomeUnknown:
+def _look_for(
+    target: Box, noted: dict[str, Any], taken: Collection[MessageId]
+) -> Applied | Untried | OutcomeUnknown:
     """Pair the contents that were noted with the messages that came since."""
-    came = [each for each in target.messages.values() if each.uid >= noted["uid_next"]]
+    came = [
+        each
+        for each in target.messages.values()
+        if each.uid >= noted["uid_next"] and each.id not in taken
+    ]
     found: list[tuple[MessageId, MessageId]] = []
     for original, content in noted["contents"]:
         match_ = next((each for each in came if each.stored.id == content), None)
@@ -323,11 +329,13 @@ def _look_for(target: Box, noted: dict[str, Any]) -> Applied | Untried | Outcome
     return Applied(created=tuple(found))
 
 
-def _look_for_moved(account: Account, operation: Move, noted: dict[str, Any]) -> Outcome:
+def _look_for_moved(
+    account: Account, operation: Move, noted: dict[str, Any], taken: Collection[MessageId]
+) -> Outcome:
     source = account.box(operation.mailbox)
     if any(each in source.messages for each in operation.messages):
         return Untried(reason="still at its old place")
-    return _look_for(account.box(operation.target), noted)
+    return _look_for(account.box(operation.target), noted, taken)
 
 
 def narrowed(account: Account, operation: Operation) -> Operation:

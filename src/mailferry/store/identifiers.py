@@ -247,6 +247,15 @@ def by_remote(
     return {from_signed(remote): (key, uid) for remote, key, uid in found}
 
 
+def made_here(connection: apsw.Connection, mailbox: int) -> dict[MessageId, int]:
+    """Return {remote: id} of the messages that operations made, as far as they have names there."""
+    found = connection.execute(
+        "SELECT remote, id FROM message WHERE mailbox = ? AND born = 1 AND remote IS NOT NULL",
+        (mailbox,),
+    )
+    return {from_signed(remote): key for remote, key in found}
+
+
 def all_remotes(connection: apsw.Connection, mailbox: int) -> dict[MessageId, int]:
     """Return {remote: id} of all messages that the server has a name for."""
     found = connection.execute(

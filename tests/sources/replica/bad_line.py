@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -168,9 +168,9 @@ class BadLine:
             return replace(outcome, created=())
         return outcome
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
         self._call("lookup")
-        return self._told(await self.origin.lookup(attempt))
+        return self._told(await self.origin.lookup(attempt, taken))
 
     async def watch(self) -> AsyncIterator[Event]:
         self._call("watch")
@@ -244,9 +244,9 @@ class Renumbering(BadLine):
         taken = [replace(each, operation=self._taken(each.operation)) for each in attempts]
         return [self._given(each) for each in await super().apply(taken, blobs)]
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
-        taken = replace(attempt, operation=self._taken(attempt.operation))
-        return self._given(await super().lookup(taken))
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
+        attempt = replace(attempt, operation=self._taken(attempt.operation))
+        return self._given(await super().lookup(attempt, [self._in(each) for each in taken]))
 
     def _taken(self, operation: Operation) -> Operation:
         match operation:

@@ -27,7 +27,6 @@ from mailferry.mail.operation import (
     Operation,
     Outcome,
     OutcomeUnknown,
-    Refused,
     RenameMailbox,
     SetFlags,
     Subscribe,
@@ -108,9 +107,7 @@ class Lookup:
         alike = [
             message
             for message, trace in came.items()
-            if message not in taken
-            and trace.size in sizes
-            and known_by in {None, trace.message_id}
+            if message not in taken and trace.size in sizes and known_by in {None, trace.message_id}
         ]
         if len(alike) == 1 and known_by:
             return Applied(created=((MessageId(0), alike[0]),))

@@ -24,6 +24,7 @@ from typing import Final
 from mailferry import observe
 from mailferry.mail.errors import MailError
 from mailferry.mail.mailbox import MailboxId
+from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
     Attempt,
     Copy,
@@ -52,7 +53,7 @@ from mailferry.sources.replica.translating import (
     Translated,
     translate,
 )
-from mailferry.store import operations
+from mailferry.store import identifiers, operations
 from mailferry.store.codec import mailbox_id, mailbox_key
 from mailferry.store.database import Connection
 from mailferry.store.operations import StoredOperation
@@ -269,7 +270,7 @@ class Outbox:
                 attempt = Attempt(operation=translation.operation, probe=stored.probe)
                 outcome: Outcome = Untried(reason="bears repeating")
                 if stored.probe is not None:
-                    outcome = await core.upstream.lookup(attempt)
+                    outcome = await core.upstream.lookup(attempt, self._taken(stored))
                     core.line.succeeded()
                 await self._concluding.looked_up(Sent(parcel, translation), outcome, stored.probe)
         except MailError as exc:
@@ -280,6 +281,12 @@ class Outbox:
         finally:
             self._under_way.discard(sequence)
             core.committed.set()
+
+    def _taken(self, stored: StoredOperation) -> list[MessageId]:
+        """Return what other operations made where this one would have made something."""
+        ours = {birth.message for birth in stored.result.births}
+        made = identifiers.made_here(self._core.journal.reader, births_in(stored.operation))
+        return [name for name, message in made.items() if message not in ours]
 
 
 def _mailboxes(lane: Lane) -> set[int]:

@@ -13,7 +13,7 @@ in what happens at the origin, `listing` and `bodies` hold summaries and content
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -304,8 +304,9 @@ class Replica:
         """See MailSource."""
         return await self._passing_on.apply(attempts, blobs)
 
-    async def lookup(self, attempt: Attempt) -> Outcome:
-        """See MailSource."""
+    async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
+        """See MailSource; what an operation made is in the journal."""
+        del taken
         return await self._passing_on.lookup(attempt)
 
 
