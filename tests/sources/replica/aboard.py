@@ -19,6 +19,7 @@ QUICK = ReplicaSettings(
     bodies=BodyPolicy.LIST,
     retry_delay_s=0.01,
     retry_delay_max_s=0.05,
+    no_room_delay_s=0.05,
     server_settle_s=0.05,
 )
 """As in life, but nobody waits long."""

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
+from mailferry import observe
 from mailferry.mail.changes import MailboxChanged, MailboxesChanged
-from mailferry.mail.errors import MailboxNotFound, SourceUnavailable, StorageDamaged
+from mailferry.mail.errors import MailboxNotFound, SourceUnavailable, StorageDamaged, StorageFull
 from mailferry.mail.mailbox import Mailbox, MailboxId, MailboxPath, MailboxStatus
 from mailferry.mail.source import MailSource
 from mailferry.sources.replica.line import Line
@@ -38,6 +39,8 @@ DOUBT_FACTOR_MAX: Final = 4  # Times the server's settling time: then the others
 _NOT_RUNNING: Final = "the account is not open"
 
 T = TypeVar("T")
+
+_log = observe.logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,8 @@ class Core:
         """Set when there may be bodies to be fetched ahead of time."""
         self.unknown_since: dict[int, float] = {}
         """Operations whose outcome is unknown: sequence -> when the line died (loop time)."""
+        self.edits_owed = 0
+        """Changes of what is shown that wait for room on the disk."""
         self._shown_by_id: dict[MailboxId, ListedMailbox] = {}
         self._locks: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
         self._long_running: asyncio.TaskGroup | None = None
@@ -260,6 +265,37 @@ class Core:
         for mailbox in touched:
             self.watchers.publish(MailboxChanged(mailbox_id(mailbox)))
         return result
+
+    async def edit_in_the_end(
+        self, change: Callable[[Edit], object], messages: Iterable[int] = ()
+    ) -> None:
+        """As `edit`, for what the journal says already: without room now, it is done later.
+
+        As many may wait as there were operations to be taken back; new ones need room first.
+
+        Raises:
+            StorageFull: the replica is being opened.
+        """
+        named = frozenset(messages)
+        try:
+            await self.edit(change, named)
+        except StorageFull as exc:
+            if self._long_running is None:
+                raise
+            _log.warning("a change is shown when there is room reason=%s", exc)
+            self.edits_owed += 1
+            if not self._stopped:
+                self.begin(self._edit_later(change, named))
+
+    async def _edit_later(self, change: Callable[[Edit], object], messages: frozenset[int]) -> None:
+        while True:
+            await asyncio.sleep(self.settings.no_room_delay_s)
+            try:
+                await self.edit(change, messages)
+            except StorageFull:
+                continue
+            self.edits_owed -= 1
+            return
 
 
 async def _run(work: Coroutine[Any, Any, T], future: asyncio.Future[T]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from mailferry import observe
-from mailferry.mail.errors import MailError, SourceUnavailable
+from mailferry.mail.errors import MailError, SourceUnavailable, StorageFull
 from mailferry.mail.mailbox import MailboxId
 from mailferry.mail.message import LISTING, MessageId, Summary, SummaryItem
 from mailferry.sources.replica.core import Core
@@ -151,6 +151,10 @@ class Listing:
 
     async def run(self) -> None:
         """Fetch what is missing, one mailbox after the other."""
+        core = self._core
+        for mailbox in core.boxes:  # Left from before: the file was begun anew, or we were stopped.
+            if view.unlisted(core.store.reader, mailbox, before_uid=None, limit=1):
+                self.want(mailbox)
         while True:
             while not self._wanted:
                 self._wake.clear()
@@ -159,6 +163,8 @@ class Listing:
             mailbox = next(iter(self._wanted))
             try:
                 await self.complete(mailbox)
+            except StorageFull:
+                raise  # It waits until there may be room; the server would be asked in vain.
             except MailError as exc:
                 _log.info("summaries interrupted mailbox=%s reason=%s", mailbox, exc)
                 if not exc.temporary:

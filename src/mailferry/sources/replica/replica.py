@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from mailferry import observe
 from mailferry.mail.changes import Changes
@@ -70,8 +70,6 @@ from mailferry.store.journal import Journal
 from mailferry.store.replica import ReplicaStore
 from mailferry.sync.fold import is_selectable
 from mailferry.sync.journal import Event
-
-RESTART_DELAY_S: Final = 5.0  # The disk may have room again.
 
 _log = observe.logger(__name__)
 
@@ -144,6 +142,7 @@ class Replica:
             for work in (
                 core.store.alarm.wait,
                 core.journal.alarm.wait,
+                self._settling.run,
                 self._mirror.run,
                 self._mirror.follow,
                 self._outbox.run,
@@ -151,7 +150,7 @@ class Replica:
                 self._bodies.run,
                 self._keeping.run,
             ):
-                core.begin(_kept_running(work))
+                core.begin(_kept_running(work, core.settings.no_room_delay_s))
             self._stack = stack.pop_all()
         return self
 
@@ -166,6 +165,8 @@ class Replica:
         Raises:
             BaseExceptionGroup: something failed in the background; open the account anew.
         """
+        if not self._abandoned:
+            await self._settling.write_owed()
         self._core.stop()
         stack, self._stack = self._stack, AsyncExitStack()
         if isinstance(exc, asyncio.CancelledError):  # It may come from a part that failed.
@@ -180,7 +181,7 @@ class Replica:
         traceback: TracebackType | None,
     ) -> None:
         in_order = exc is None or isinstance(exc, asyncio.CancelledError)
-        if in_order and not self._abandoned:
+        if in_order and not self._abandoned and not self._core.edits_owed:
             await close_account(self._core)
         else:  # Not in order: the next time it is compared with the journal.
             await self._core.store.close()
@@ -310,7 +311,9 @@ class Replica:
         return await self._passing_on.lookup(attempt)
 
 
-async def _kept_running(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _kept_running(
+    work: Callable[[], Coroutine[Any, Any, None]], no_room_delay_s: float
+) -> None:
     """Run a part for as long as the replica lives, also when the disk is full for a while."""
     while True:
         try:
@@ -319,6 +322,6 @@ async def _kept_running(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             if isinstance(exc, StorageDamaged):
                 raise
             _log.warning("a part of the replica was interrupted reason=%s", exc)
-            await asyncio.sleep(RESTART_DELAY_S)
+            await asyncio.sleep(no_room_delay_s)
         else:
             return

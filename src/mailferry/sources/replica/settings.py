@@ -34,5 +34,7 @@ class ReplicaSettings:
     """Before the first try after a failure; then twice as long each time..."""
     retry_delay_max_s: float = 60.0
     """...up to this."""
+    no_room_delay_s: float = 5.0
+    """Before what found no room on the disk is tried again."""
     server_settle_s: float = 30.0
     """How long a server may still be working on what it was asked over a line that died."""

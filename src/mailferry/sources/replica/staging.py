@@ -17,6 +17,7 @@ from mailferry.mail.errors import (
     MailboxExists,
     MailboxNameInvalid,
     MailboxNotFound,
+    MailError,
     MessageNotFound,
     NotPermitted,
 )
@@ -114,23 +115,35 @@ class Staging:
         self, checked: Sequence[Checked], login: str, state: OperationState, ticket: _Ticket
     ) -> list[Staged]:
         core = self._core
-        now = core.clock()
-        async with core.numbering(each.births_in for each in checked if each.births_in):
-            try:
-                stored = await core.journal.write(
-                    lambda connection: [
-                        _keep(connection, core.account, each, login, state, now) for each in checked
-                    ]
-                )
-            except LookupError as exc:  # It went between the check and now.
-                raise MailboxNotFound(str(exc)) from exc
-            answers = await self._show(checked, stored)
+        stored: list[StoredOperation] = []
+        try:
+            async with core.numbering(each.births_in for each in checked if each.births_in):
+                stored = await self._keep(checked, login, state)
+                answers = await self._show(checked, stored)
+        except MailError:  # The answer is a refusal: what was kept does not show.
+            if stored:
+                await self._settling.take_back(stored)
+            raise
         ticket.stored = stored
         if ticket.abandoned:  # Whoever asked went away meanwhile: nobody was answered.
             await self._settling.happen(stored, Event.LOST)
         if state is OperationState.COMMITTED:
             core.committed.set()
         return answers
+
+    async def _keep(
+        self, checked: Sequence[Checked], login: str, state: OperationState
+    ) -> list[StoredOperation]:
+        core = self._core
+        now = core.clock()
+        try:
+            return await core.journal.write(
+                lambda connection: [
+                    _keep(connection, core.account, each, login, state, now) for each in checked
+                ]
+            )
+        except LookupError as exc:  # It went between the check and now.
+            raise MailboxNotFound(str(exc)) from exc
 
     async def _show(
         self, checked: Sequence[Checked], stored: Sequence[StoredOperation]

@@ -210,7 +210,7 @@ async def _show(core: Core, ordered: Sequence[Undo], done: _Done) -> None:
         for mailbox in gone:
             edit.drop_mailbox(mailbox)
 
-    await core.edit(show, flagged | new)
+    await core.edit_in_the_end(show, flagged | new)
     core.refold_list()
     core.committed.set()  # Those that had to wait behind it may go now.
 
