@@ -142,6 +142,18 @@ def place_mailbox(
     )
 
 
+def displace_mailbox(connection: apsw.Connection, mailbox: int) -> list[int]:
+    """Note that the mailbox is not at the server any more; forget and return what was only there.
+
+    What is pinned here by its content stays.
+    """
+    connection.execute("UPDATE mailbox SET remote = NULL, at_server = 0 WHERE id = ?", (mailbox,))
+    gone = connection.execute(
+        "DELETE FROM message WHERE mailbox = ? AND blob IS NULL RETURNING id", (mailbox,)
+    )
+    return [row[0] for row in gone]
+
+
 def forget_mailbox(connection: apsw.Connection, mailbox: int) -> None:
     """Take a mailbox with its messages out of the map."""
     connection.execute("DELETE FROM mailbox WHERE id = ?", (mailbox,))
@@ -325,7 +337,8 @@ def bear_again(
 ) -> dict[int, tuple[int, int]]:
     """Give messages of a mailbox new ids and UIDs in another or the same; {old id: (new id, UID)}.
 
-    All else about them stays: to the server they are the same messages.
+    All else about them stays: to the server they are the same messages.  Those that have gone with
+    their mailbox meanwhile are left out.
     """
     old = [
         row[0]
@@ -338,6 +351,8 @@ def bear_again(
             (mailbox, encode_ids(ids)),
         )
     ]
+    if not old:
+        return {}
     made = dict(zip(old, add_messages(connection, into, [None] * len(old)), strict=True))
     for key, (new, _) in made.items():
         [columns] = rows(

@@ -76,6 +76,7 @@ class Concluding:
         self._kept_here = KeptHereOperations(core)
         self._due_at: dict[int, float] = {}
         self._put_off: dict[int, int] = {}
+        self._returns_seen = 0
         self._apart: set[int] = set()
         self._target_doubted: set[int] = set()
 
@@ -107,7 +108,15 @@ class Concluding:
         self._due_at[sequence] = asyncio.get_running_loop().time() + delay_s
 
     def due_now(self) -> None:
-        """Forget what is due: those who are due are being tried."""
+        """Forget what is due: those who are due are being tried.
+
+        When the line has come back, that is all that was put off while it was away.
+        """
+        if self._returns_seen != self._core.line.returns:
+            self._returns_seen = self._core.line.returns
+            for sequence in self._put_off:
+                self._due_at.pop(sequence, None)
+            self._put_off.clear()
         now_s = asyncio.get_running_loop().time()
         self._due_at = {key: at_s for key, at_s in self._due_at.items() if at_s > now_s}
 

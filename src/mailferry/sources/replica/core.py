@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from mailferry import observe
-from mailferry.mail.changes import MailboxChanged, MailboxesChanged
+from mailferry.mail.changes import MailboxChanged, MailboxesChanged, Reachability
 from mailferry.mail.errors import MailboxNotFound, SourceUnavailable, StorageDamaged, StorageFull
 from mailferry.mail.mailbox import Mailbox, MailboxId, MailboxPath, MailboxStatus
 from mailferry.mail.source import MailSource
@@ -82,7 +82,7 @@ class Core:
         self.settings = settings
         self.clock = clock
         self.watchers = Watchers()
-        self.line = Line(settings, self.watchers.publish)
+        self.line = Line(settings, self._reachability)
         self.pending = Pending()
         self.boxes: dict[int, Box] = {}
         self.subscribed: frozenset[MailboxPath] = frozenset()
@@ -190,6 +190,11 @@ class Core:
         )
 
     # What is shown
+
+    def _reachability(self, event: Reachability) -> None:
+        self.watchers.publish(event)
+        if event.reachable:
+            self.committed.set()  # What was put off for the line need not wait any longer.
 
     def refold_list(self) -> None:
         """Show the list of mailboxes as it is under the operations that wait."""

@@ -36,6 +36,8 @@ class Line:
         self.reachable: bool | None = None
         """None: not tried yet."""
         self.reason = ""
+        self.returns = 0
+        """How often it came back after a failure."""
 
     def __repr__(self) -> str:
         return f"<Line [reachable {self.reachable}, {self._failures} failures]>"
@@ -77,6 +79,7 @@ class Line:
 
     def _set(self, *, reachable: bool, reason: str) -> None:
         if self.reachable is not reachable:
+            self.returns += self.reachable is False
             _log.info("origin reachable=%s reason=%s", reachable, reason)
             self.reachable, self.reason = reachable, reason
             self._publish(Reachability(reachable, reason))

@@ -55,7 +55,8 @@ class News:
     def __init__(self, core: Core, listing: Listing) -> None:
         self._core = core
         self._listing = listing
-        self._awaited: dict[int, int] = {}
+        self._awaited: dict[int, dict[int, int]] = {}
+        """Mailbox -> {message made here: how often it was looked for in vain}."""
 
     async def take(self, mailbox: int) -> None:
         """Take in everything that changed in a mailbox.
@@ -209,6 +210,7 @@ class News:
         """Find messages made here, whose names are not known, among the new ones."""
         ours = identifiers.awaiting_remote(self._core.journal.reader, box.id)
         if not ours:
+            self._awaited.pop(box.id, None)
             return {}
         theirs: dict[int, Identity] = {}
         if new:
@@ -216,13 +218,14 @@ class News:
         pairs = {MessageId(name): key for name, key in match_born(ours, theirs).items()}
         await self._name(pairs)
         if complete:
-            await self._give_up(set(ours) - set(pairs.values()), found_others=len(new) > len(pairs))
+            missing = set(ours) - set(pairs.values())
+            await self._give_up(box, missing, found_others=len(new) > len(pairs))
         return pairs
 
-    async def _give_up(self, missing: set[int], *, found_others: bool) -> None:
+    async def _give_up(self, box: Box, missing: set[int], *, found_others: bool) -> None:
         """Drop messages in whose place the server has others."""
-        looks = {key: self._awaited.get(key, 0) + 1 for key in missing}
-        self._awaited = looks
+        before = self._awaited.get(box.id, {})
+        looks = self._awaited[box.id] = {key: before.get(key, 0) + 1 for key in missing}
         rewritten = {
             key for key, count in looks.items() if found_others or count >= AWAITED_LOOKS_MAX
         }

@@ -9,6 +9,7 @@ and the operations that wait are shown again in their order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from mailferry import observe
@@ -133,11 +134,18 @@ async def _bring_up_messages(core: Core, mailbox: int) -> None:
         missing = [
             each for each in page if each.id not in here and core.pending.birth_of(each.id) is None
         ]
-        here.difference_update(each.id for each in page)
+        shown = here.intersection(each.id for each in page)
+        here -= shown
         if missing:
             await _put_back(core, mailbox, missing)
+        # The journal may have withdrawn an operation that the replica still shows.
+        await _refold(core, shown)
     if here:
         await core.edit(lambda edit: edit.remove(here))
+
+
+async def _refold(core: Core, messages: AbstractSet[int]) -> None:
+    await core.edit(lambda edit: edit.refold(messages), messages)
 
 
 async def _page(core: Core, mailbox: int, after: int) -> list[MappedMessage]:

@@ -170,6 +170,9 @@ class Outbox:
             self._concluding.put_off(sequences)
             if exc.temporary:
                 self._core.line.failed(exc)
+        except Exception:  # noqa: BLE001 - one operation that we cannot handle must not stop the account
+            _log.exception("operations failed, a fault of ours sequences=%s", sequences)
+            self._concluding.put_off(sequences)
         finally:
             self._lanes -= 1
             self._under_way.difference_update(sequences)
@@ -278,6 +281,9 @@ class Outbox:
             self._concluding.put_off([sequence])
             if exc.temporary:
                 core.line.failed(exc)
+        except Exception:  # noqa: BLE001 - see _carry
+            _log.exception("lookup failed, a fault of ours sequence=%d", sequence)
+            self._concluding.put_off([sequence])
         finally:
             self._under_way.discard(sequence)
             core.committed.set()

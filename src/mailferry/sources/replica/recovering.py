@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -55,11 +56,34 @@ class Recovering:
         core = self._core
         _log.info("mailbox gone at the server mailbox=%d", mailbox)
         coming = [each for each in core.pending if births_in(each.operation) == mailbox]
+        if self.is_recovered(mailbox):
+            await self._made_again(core.boxes[mailbox])
+            return
         if coming:
             await self.file(coming, "its mailbox has gone: filed in Recovered")
         await core.journal.write(lambda connection: identifiers.forget_mailbox(connection, mailbox))
         core.boxes.pop(mailbox, None)
         await core.edit(lambda edit: edit.drop_mailbox(mailbox))
+        core.refold_list()
+        core.committed.set()
+
+    async def _made_again(self, recovered: Box) -> None:
+        """Keep `Recovered` though it is not at the server: what is in it may be nowhere else.
+
+        Whoever deletes it there sees an empty mailbox.  What the server had in it has gone.
+        """
+        core = self._core
+        made = MadeMailbox(recovered.id, recovered.path, recovered.uid_validity)
+        now = core.clock()
+
+        def unit(connection: Connection) -> tuple[list[int], StoredOperation]:
+            gone = identifiers.displace_mailbox(connection, recovered.id)
+            return gone, _add_create(connection, core.account, made, now)
+
+        gone, stored = await core.journal.write(unit)
+        core.boxes[recovered.id] = replace(recovered, at_server=False, remote=None)
+        core.pending.add(stored)
+        await core.edit(lambda edit: edit.remove(gone))
         core.refold_list()
         core.committed.set()
 
@@ -130,17 +154,7 @@ class Recovering:
                 connection, core.account, RECOVERED, None, now_s=int(now.timestamp())
             )
             made = MadeMailbox(mapped.id, mapped.path, mapped.uid_validity)
-            stored = operations.add(
-                connection,
-                core.account,
-                CreateMailbox(id=OperationId(secrets.token_hex(16)), path=RECOVERED),
-                result=Result(mailboxes=(made,)),
-                login=OURSELVES,
-                paths=(RECOVERED, None),
-                now=now,
-            )
-            operations.move_on(connection, [stored.sequence], OperationState.COMMITTED, now=now)
-            return mapped, operations.with_state(stored, OperationState.COMMITTED)
+            return mapped, _add_create(connection, core.account, made, now)
 
         mapped, stored = await core.journal.write(unit)
         box = Box(
@@ -158,6 +172,23 @@ class Recovering:
         core.refold_list()
         core.committed.set()
         return box
+
+
+def _add_create(
+    connection: Connection, account: int, made: MadeMailbox, now: datetime
+) -> StoredOperation:
+    """Commit the creation of `Recovered` at the server, on our own behalf."""
+    stored = operations.add(
+        connection,
+        account,
+        CreateMailbox(id=OperationId(secrets.token_hex(16)), path=RECOVERED),
+        result=Result(mailboxes=(made,)),
+        login=OURSELVES,
+        paths=(RECOVERED, None),
+        now=now,
+    )
+    operations.move_on(connection, [stored.sequence], OperationState.COMMITTED, now=now)
+    return operations.with_state(stored, OperationState.COMMITTED)
 
 
 def _retargeted(stored: StoredOperation, recovered: Box) -> StoredOperation:

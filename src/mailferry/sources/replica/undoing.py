@@ -151,7 +151,8 @@ def _undo_one(
     if returning and isinstance(operation, Expunge | Move):
         mailbox = mailbox_key(operation.mailbox)
         made = identifiers.bear_again(connection, mailbox, returning, into=mailbox)
-        done.reborn.setdefault(mailbox, {}).update(made)
+        if made:
+            done.reborn.setdefault(mailbox, {}).update(made)
         renamed = {old: new for old, (new, _) in made.items()}
         for sequence, other in list(current.items()):
             current[sequence] = with_ids(other, renamed)
