@@ -140,6 +140,32 @@ async def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
         await writer.submit(put("late"))
 
 
+async def test_who_waits_for_a_slot_when_it_closes(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "journal", JOURNAL)
+    await writer.open()
+    count = QUEUE_LENGTH_MAX + 20
+    waiting = [asyncio.ensure_future(writer.submit(put(str(n)))) for n in range(count)]
+    await asyncio.sleep(0)
+    await writer.close()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = sum(isinstance(each, SourceUnavailable) for each in results)
+    assert refused <= 20
+    assert len(names(tmp_path / "journal")) == count - refused
+
+
+async def test_a_writer_that_cannot_roll_back_goes_on(writer: Writer, tmp_path: Path) -> None:
+    def losing(connection: Connection) -> None:
+        connection.execute("ROLLBACK")
+        raise ValueError("the transaction is lost")
+
+    results = await asyncio.gather(
+        writer.submit(put("a")), writer.submit(losing), writer.submit(put("b")),
+        return_exceptions=True,
+    )  # fmt: skip
+    assert [type(each) for each in results] == [str, ValueError, str]
+    assert names(tmp_path / "journal") == {"a", "b"}
+
+
 async def test_repr_tells_what_waits(writer: Writer) -> None:
     assert repr(writer) == "<Writer journal [0 waiting]>"
 

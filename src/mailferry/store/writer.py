@@ -84,12 +84,15 @@ class Writer:
             StorageFull, StorageDamaged: nothing of the unit was kept.
             SourceUnavailable: the file is not open (any more).
         """
-        if self._loop is None or self._closing:
+        if self._loop is None:
             raise SourceUnavailable(f"{self._path.name} is not open")
         await self._slots.acquire()
         waiting = _Waiting(unit, self._loop.create_future())
         waiting.future.add_done_callback(self._free_slot)
         with self._condition:
+            if self._closing:
+                waiting.future.cancel()
+                raise SourceUnavailable(f"{self._path.name} is not open")
             self._queue.append(waiting)
             self._condition.notify()
         # Shielded: the slot is given back when the unit has run, not when its caller gives up.
@@ -124,7 +127,11 @@ class Writer:
     def _run(self, connection: apsw.Connection) -> None:
         try:
             while group := self._next_group():
-                self._write(connection, group)
+                try:
+                    self._write(connection, group)
+                except Exception as exc:  # noqa: BLE001 - a disk that cannot even roll back
+                    for waiting in group:
+                        waiting.error = waiting.error or exc
                 self._tell(group)
         finally:
             connection.close()

@@ -74,6 +74,7 @@ CREATE TABLE message (
 ) STRICT;
 CREATE UNIQUE INDEX message_by_uid ON message (mailbox, uid);
 CREATE UNIQUE INDEX message_by_remote ON message (mailbox, remote) WHERE remote IS NOT NULL;
+CREATE INDEX message_awaiting ON message (mailbox) WHERE remote IS NULL AND at_server = 1;
 CREATE INDEX message_by_blob ON message (blob) WHERE blob IS NOT NULL;
 
 -- Operations in the order of staging; final ones stay for a while as history.
