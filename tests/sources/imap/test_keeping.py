@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -180,3 +181,19 @@ async def test_everything_compressed(dovecots: Callable[..., Dovecot], opened: O
     assert "COMPRESS=DEFLATE" in source.capabilities
     [message] = await Party(source).deliver(inbox, large(500_000))
     assert await octets_of(source, inbox, message) == large(500_000)
+
+
+async def test_who_is_closed_on_at_once_waits_longer_each_time(opened_at: OpenScripted) -> None:
+    """A server that lets us in and closes is not called at the same pace for ever."""
+    async with scripted(*[login() + "! close"] * 4) as server:
+        source = opened_at(server.port, replace(QUICK, backoff_max_s=1000.0))
+        connection = source._account.connection
+        waits_s = []
+        for _ in range(4):
+            connection._not_before = 0.0
+            session = await connection.session()
+            await session.over.wait()
+            while connection.current is not None or not connection.retry_in_s:
+                await asyncio.sleep(0)
+            waits_s.append(connection.retry_in_s)
+        assert waits_s[3] > 2 * waits_s[0]  # Eight times as long, but for the jitter.

@@ -334,3 +334,61 @@ async def test_nothing_is_tried_again_while_nobody_can_look(opened_at: OpenScrip
     assert isinstance(outcome, OutcomeUnknown)
     [outcome] = await source.apply([Attempt(operation=copy(ONE))], Blobs())
     assert isinstance(outcome, Untried)
+
+
+async def test_a_move_whose_second_half_is_refused_ends(opened_at: OpenScripted) -> None:
+    """No MOVE at the server, and no right to expunge (RFC 4314 §4): there are two then."""
+    script = (
+        login()
+        + SELECTED
+        + """
+        > UID COPY 1 Target
+        < TAG OK [COPYUID 6 1 8] copied
+        > UID STORE 1 +FLAGS.SILENT (\\Deleted)
+        < TAG NO [NOPERM] no
+        > UID EXPUNGE 1
+        < TAG NO [NOPERM] no
+        """
+        + LOGOUT
+    )
+    [outcome] = await outcomes_of(opened_at, script, move(ONE))
+    assert outcome == Refused(reason="copied, and not removed: no")
+
+
+async def test_a_move_does_not_wait_for_what_others_have_marked(opened_at: OpenScripted) -> None:
+    """Without UIDPLUS its originals stay marked as deleted, where an EXPUNGE would take more."""
+    script = (
+        login("IMAP4rev1")
+        + SELECTED
+        + """
+        > UID COPY 1 Target
+        < TAG OK copied
+        > UID STORE 1 +FLAGS.SILENT (\\Deleted)
+        < TAG OK done
+        > UID SEARCH DELETED
+        < * SEARCH 1 2
+        < TAG OK found
+        """
+        + LOGOUT
+    )
+    [outcome] = await outcomes_of(opened_at, script, move(ONE))
+    assert outcome == Applied()
+
+
+async def test_an_answer_to_a_search_that_cannot_be_is_no_fault_of_ours(
+    opened_at: OpenScripted,
+) -> None:
+    script = (
+        login("ESEARCH")
+        + SELECTED
+        + """
+        > UID STORE 1 +FLAGS.SILENT (\\Deleted)
+        < TAG OK done
+        > UID SEARCH RETURN (ALL) DELETED
+        < * ESEARCH (TAG "TAG") UID ALL 1:4294967295
+        < TAG OK found
+        """
+        + LOGOUT
+    )
+    [outcome] = await outcomes_of(opened_at, script, expunge(ONE))
+    assert isinstance(outcome, Untried)

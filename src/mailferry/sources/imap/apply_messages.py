@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
+from typing import Final
 
 from mailferry.mail.errors import MailError, SourceUnavailable
 from mailferry.mail.mailbox import MailboxId
@@ -42,7 +43,10 @@ from mailferry.wire.imap.sequence_set import (
     parse,
 )
 
-NOT_ALONE = "other messages in the mailbox are marked as deleted, and the server cannot spare them"
+NOT_ALONE: Final = Untried(
+    reason="other messages in the mailbox are marked as deleted, and the server cannot spare them"
+)
+"""A removal that has to wait: what was named is marked as deleted, and not expunged."""
 
 
 class Renumbered(SourceUnavailable):
@@ -146,7 +150,7 @@ class Removal:
                 return refused(status)
             ours = set(uids_of(self._messages, selection.uid_validity))
             if not ours.issuperset(found.uids()):
-                return Untried(reason=NOT_ALONE)
+                return NOT_ALONE
             exchange = session.submit(commands.EXPUNGE)
         return await _ended([exchange])
 
@@ -214,8 +218,19 @@ async def move(account: Account, operation: Move) -> Outcome:
         outcome = await removal.finish(account, operation.mailbox)
     except MailError as error:
         outcome = Untried(reason=str(error))
-    if isinstance(outcome, Applied):
-        return copied
+    return after_removal(outcome) or copied
+
+
+def after_removal(outcome: Outcome) -> Outcome | None:
+    """Return how a move ends by what became of its second half; None: well.
+
+    What can never be removed ends the move: there are two then, and nobody waits for ever.  What has
+    to wait for others stays marked as deleted, as a mail program without MOVE leaves it.
+    """
+    if isinstance(outcome, Applied) or outcome == NOT_ALONE:
+        return None
+    if isinstance(outcome, Refused):
+        return Refused(reason=f"copied, and not removed: {outcome.reason}")
     return OutcomeUnknown(reason=f"copied, and not yet removed: {outcome.reason}")
 
 
@@ -268,7 +283,7 @@ def append_limit(session: Session) -> int | None:
 
 async def _ended(exchanges: Sequence[Exchange], copied: CopiedUids | None = None) -> Outcome:
     """Wait for all commands of one operation and say what became of it."""
-    failure: Outcome | None = None
+    failure: Refused | Untried | OutcomeUnknown | None = None
     succeeded = 0
     for exchange in exchanges:
         try:
@@ -286,8 +301,17 @@ async def _ended(exchanges: Sequence[Exchange], copied: CopiedUids | None = None
     if failure is None:
         return Applied()
     if succeeded and copied is not None:
-        return OutcomeUnknown(reason=f"done in part: {failure}")
+        return in_part(failure)
     return failure
+
+
+def in_part(failure: Refused | Untried | OutcomeUnknown) -> Refused | OutcomeUnknown:
+    """Return the outcome of an operation of which some was done before this came.
+
+    Without the server's code: it would be about all of it.
+    """
+    reason = f"done in part: {failure.reason}"
+    return Refused(reason=reason) if isinstance(failure, Refused) else OutcomeUnknown(reason=reason)
 
 
 def outcome_of(error: MailError | LocalProtocolError) -> Outcome:

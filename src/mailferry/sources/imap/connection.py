@@ -139,7 +139,6 @@ class Connection:
         if self._closed:
             session.abort("closed")
             raise SourceUnavailable("the account is closed")
-        self._failures = 0
         self._session = session
         _log.info("session opened host=%s", self._settings.host)
         self._tell_reachable(True, "")
@@ -183,6 +182,8 @@ class Connection:
                 self.lost_at = loop.time()
                 if self.lost_at - begun_at < SHORT_LIFE_S:
                     self._note_failure(SourceUnavailable(session.ended))
+                else:
+                    self._failures = 0
                 self._tell_reachable(False, session.ended)
 
     def _note_failure(self, failure: MailError) -> None:

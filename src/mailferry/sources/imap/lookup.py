@@ -173,9 +173,9 @@ class Lookup:
         """Do what is left of an operation that was done in part."""
         if to_remove:
             removal = Expunge(id=operation.id, mailbox=operation.mailbox, messages=tuple(to_remove))
-            outcome = await apply_messages.expunge(self._account, removal)
-            if not isinstance(outcome, Applied):
-                return OutcomeUnknown(reason=f"copied, and not yet removed: {outcome.reason}")
+            removed = await apply_messages.expunge(self._account, removal)
+            if (failure := apply_messages.after_removal(removed)) is not None:
+                return failure
         if not missing:
             return Applied(created=tuple(found.items()))
         rest: Outcome
@@ -201,7 +201,7 @@ class Lookup:
             )
         if isinstance(rest, Applied):
             return Applied(created=(*found.items(), *rest.created))
-        return OutcomeUnknown(reason=f"done in part: {rest.reason}")
+        return apply_messages.in_part(rest)
 
     # Mailboxes
 
