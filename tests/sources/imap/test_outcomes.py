@@ -85,7 +85,8 @@ async def test_identical_flag_changes_are_one_command(opened_at: OpenScripted) -
         < TAG OK done
         """
     )
-    # The first STORE's answer is left out: its outcome is unknown, whatever came of the second.
+    # The first STORE's answer is left out: its outcome is unknown, and the second is made again
+    # behind it.
     outcomes = await outcomes_of(
         opened_at,
         script + CUT,
@@ -93,7 +94,7 @@ async def test_identical_flag_changes_are_one_command(opened_at: OpenScripted) -
         flags(TWO, message_id(5, 7)),
         flags(TWO, add=DELETED),
     )
-    assert [type(each) for each in outcomes] == [OutcomeUnknown, OutcomeUnknown, Applied]
+    assert [type(each) for each in outcomes] == [OutcomeUnknown, OutcomeUnknown, Untried]
 
 
 async def test_flags_that_the_server_does_not_keep(opened_at: OpenScripted) -> None:
@@ -144,9 +145,9 @@ async def test_refusals_have_the_servers_words(opened_at: OpenScripted) -> None:
 
 
 async def test_a_renumbered_mailbox_is_not_touched(opened_at: OpenScripted) -> None:
-    old = message_id(4, 1)
+    one, two, three = (message_id(4, uid) for uid in (1, 2, 3))
     outcomes = await outcomes_of(
-        opened_at, login() + SELECTED + LOGOUT, flags(old), expunge(old), copy(old)
+        opened_at, login() + SELECTED + LOGOUT, flags(one), expunge(two), copy(three)
     )
     assert {type(each) for each in outcomes} == {Untried}
     assert all("UIDVALIDITY" in each.reason for each in outcomes if isinstance(each, Untried))
@@ -392,3 +393,41 @@ async def test_an_answer_to_a_search_that_cannot_be_is_no_fault_of_ours(
     )
     [outcome] = await outcomes_of(opened_at, script, expunge(ONE))
     assert isinstance(outcome, Untried)
+
+
+async def test_a_move_does_not_overtake_flags_that_are_to_be_tried_again(
+    opened_at: OpenScripted,
+) -> None:
+    script = (
+        login("MOVE")
+        + SELECTED
+        + """
+        > UID STORE 1 +FLAGS.SILENT (\\Seen)
+        < TAG NO [INUSE] not now
+        > UID MOVE 2 Target
+        < TAG OK [COPYUID 6 2 8] moved
+        """
+        + LOGOUT
+    )
+    outcomes = await outcomes_of(
+        opened_at,
+        script,
+        flags(ONE),
+        move(ONE),
+        copy(ONE),
+        move(TWO),
+        DeleteMailbox(id=operation_id(), mailbox=BOX),
+    )
+    assert [type(each) for each in outcomes] == [Untried, Untried, Untried, Applied, Untried]
+
+
+async def test_nothing_is_done_in_a_mailbox_that_may_have_gone(opened_at: OpenScripted) -> None:
+    script = login() + "> DELETE Box\n< TAG NO [INUSE] not now\n" + LOGOUT
+    outcomes = await outcomes_of(
+        opened_at,
+        script,
+        DeleteMailbox(id=operation_id(), mailbox=BOX),
+        flags(ONE),
+        CreateMailbox(id=operation_id(), path=("Box",)),
+    )
+    assert [type(each) for each in outcomes] == [Untried, Untried, Untried]

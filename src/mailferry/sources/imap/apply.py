@@ -1,22 +1,18 @@
 """Carrying out committed operations, in their order (docs/rule.md, 3).
 
 Runs of flag changes go out together, identical neighbours as one UID STORE; every other operation
-waits for the one before it.  What takes messages away is not tried when an earlier operation on them
-did not succeed: a copy that the server refused must not lose its original.
+waits for the one before it.  What an earlier one holds back (see `ordering`) is not tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TypeAlias, assert_never
+from typing import Final, assert_never
 
 from mailferry.mail.errors import MailError
-from mailferry.mail.mailbox import MailboxId
-from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
     Append,
-    Applied,
     Attempt,
     Copy,
     CreateMailbox,
@@ -34,9 +30,12 @@ from mailferry.mail.operation import (
 from mailferry.mail.source import BlobReader
 from mailferry.sources.imap import apply_mailboxes, apply_messages
 from mailferry.sources.imap.account import Account
+from mailferry.sources.imap.ordering import Ordering
 from mailferry.wire.errors import LocalProtocolError
 
-_Touched: TypeAlias = tuple[MailboxId, MessageId]
+_HELD_BACK: Final = Untried(
+    reason="an earlier operation on the same messages or mailboxes did not succeed"
+)
 
 
 async def apply(
@@ -44,19 +43,17 @@ async def apply(
 ) -> Sequence[Outcome]:
     """See MailSource.apply."""
     outcomes: list[Outcome] = []
-    doubtful: set[_Touched] = set()
+    ordering = Ordering()
     for are_flags, run in groupby(
         (attempt.operation for attempt in attempts), lambda op: isinstance(op, SetFlags)
     ):
         operations = list(run)
         if are_flags:
-            made = await apply_messages.set_flags(account, _only_flags(operations))
-            outcomes += made
+            outcomes += await _flags(account, _only_flags(operations), ordering)
             continue
         for operation in operations:
-            outcome = await _one(account, operation, blobs, doubtful)
-            if not isinstance(outcome, Applied):
-                doubtful |= _touched(operation)
+            outcome = await _one(account, operation, blobs, ordering)
+            ordering.note(operation, outcome)
             outcomes.append(outcome)
     return outcomes
 
@@ -65,34 +62,33 @@ def _only_flags(operations: Iterable[Operation]) -> list[SetFlags]:
     return [operation for operation in operations if isinstance(operation, SetFlags)]
 
 
-def _touched(operation: Operation) -> set[_Touched]:
-    match operation:
-        case Copy() | Move():
-            return {(operation.mailbox, message) for message in operation.messages}
-        case _:
-            return set()
+async def _flags(
+    account: Account, operations: Sequence[SetFlags], ordering: Ordering
+) -> list[Outcome]:
+    """Change flags in one flight.
+
+    Of those that name a message, none counts as carried out behind one that is to be tried again: it
+    is made once more, after that one.
+    """
+    free = [operation for operation in operations if not ordering.holds_back(operation)]
+    made = dict(zip(map(id, free), await apply_messages.set_flags(account, free), strict=True))
+    outcomes: list[Outcome] = []
+    for operation in operations:
+        outcome = _HELD_BACK if ordering.holds_back(operation) else made[id(operation)]
+        ordering.note(operation, outcome)
+        outcomes.append(outcome)
+    return outcomes
 
 
 async def _one(
-    account: Account, operation: Operation, blobs: BlobReader, doubtful: set[_Touched]
+    account: Account, operation: Operation, blobs: BlobReader, ordering: Ordering
 ) -> Outcome:
-    if _loses_something(operation, doubtful):
-        return Untried(reason="an earlier operation on the same messages did not succeed")
+    if ordering.holds_back(operation):
+        return _HELD_BACK
     try:
         return await _carry_out(account, operation, blobs)
     except (MailError, LocalProtocolError) as error:
         return apply_messages.outcome_of(error)
-
-
-def _loses_something(operation: Operation, doubtful: set[_Touched]) -> bool:
-    """Whether it takes away what an earlier operation should have kept elsewhere."""
-    match operation:
-        case Expunge() | Move():
-            return any((operation.mailbox, message) in doubtful for message in operation.messages)
-        case DeleteMailbox():
-            return any(mailbox == operation.mailbox for mailbox, _ in doubtful)
-        case _:
-            return False
 
 
 async def _carry_out(account: Account, operation: Operation, blobs: BlobReader) -> Outcome:
