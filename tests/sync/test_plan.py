@@ -125,6 +125,14 @@ def test_a_large_append_ends_its_lane() -> None:
     assert sequences(found) == [[1]]
 
 
+def test_what_makes_the_same_message_goes_in_a_call_of_its_own() -> None:
+    """Were both in one call whose outcome is unknown, one could be taken for the other."""
+    other = Append(id=OperationId("o"), mailbox=MailboxId("a"), blob=BlobId("c"), size=10)
+    assert sequences(lanes(waiting(append(1, "a"), other, append(3, "a")))) == [[1, 2]]
+    copies = waiting(copy(1, "a", "b", 1, 2), copy(2, "a", "b", 3), copy(3, "a", "b", 2))
+    assert sequences(lanes(copies)) == [[1, 2]]
+
+
 def test_lanes_are_few() -> None:
     pending = waiting(*[append(n, str(n)) for n in range(1, 20)])
     assert len(lanes(pending)) == LANES_MAX

@@ -108,11 +108,29 @@ def _may_follow(lane: Sequence[Waiting], one: Waiting) -> bool:
         isinstance(each.operation, RenameMailbox | DeleteMailbox | CreateMailbox) for each in lane
     ):
         return False
+    if any(_makes_the_same(each.operation, one.operation) for each in lane):
+        return False
     going = removed_by(one.operation)
     return not any(
         isinstance(each.operation, Copy | Move) and going.intersection(each.operation.messages)
         for each in lane
     )
+
+
+def _makes_the_same(one: Operation, other: Operation) -> bool:
+    """Whether two operations make messages of the same content in the same mailbox.
+
+    What to look for after a doubt is noted before a call, for all of it: were both in it, what one
+    of them made could be taken for the other's.
+    """
+    match one, other:
+        case Append(), Append():
+            return (one.mailbox, one.blob) == (other.mailbox, other.blob)
+        case ((Copy() | Move()), (Copy() | Move())):
+            same = not set(one.messages).isdisjoint(other.messages)
+            return one.target == other.target and same
+        case _:
+            return False
 
 
 def removed_by(operation: Operation) -> frozenset[MessageId]:
