@@ -8,13 +8,14 @@ after the question; looks that are asked for at the same time are one.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from mailferry import observe
 from mailferry.mail.changes import MailboxChanged, MailboxesChanged, Reachability
-from mailferry.mail.errors import MailError, ProtocolFault
+from mailferry.mail.errors import MailError, ProtocolFault, StorageFull
 from mailferry.mail.mailbox import INBOX, Mailbox, MailboxId
 from mailferry.sources.replica.core import Box, Core
 from mailferry.sources.replica.news import MailboxGone, News
@@ -44,6 +45,10 @@ class Mirror:
         self._recovering = recovering
         self._wanted: dict[int, list[asyncio.Future[None]]] = {}
         self._wake = asyncio.Event()
+        self._failures: dict[int, int] = {}
+        """Mailboxes that could not be looked at, and how often in a row."""
+        self._due_at: dict[int, float] = {}
+        """When to look at those again (loop time)."""
 
     # Asking for looks
 
@@ -76,14 +81,26 @@ class Mirror:
         self.want()
         while True:
             try:
-                async with asyncio.timeout(self._core.settings.poll_interval_s):
+                async with asyncio.timeout(self._next_look_s()):
                     while not self._wanted:
                         self._wake.clear()
                         await self._wake.wait()
             except TimeoutError:
+                self._forget_due()
                 self.want()
             await self._core.line.ready()
             await self._look_at_wanted()
+
+    def _next_look_s(self) -> float:
+        """Return in how many seconds to look when nobody asks."""
+        interval_s = self._core.settings.poll_interval_s
+        due_at = min(self._due_at.values(), default=math.inf)
+        return min(interval_s, max(0.0, due_at - asyncio.get_running_loop().time()))
+
+    def _forget_due(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._due_at = {key: at_s for key, at_s in self._due_at.items() if at_s > now_s}
+        self._failures = {key: n for key, n in self._failures.items() if key in self._core.boxes}
 
     async def _look_at_wanted(self) -> None:
         mailbox = next(iter(self._wanted))
@@ -95,6 +112,8 @@ class Mirror:
                 await self._look_at(mailbox)
         except MailError as exc:
             _log.info("look interrupted mailbox=%s reason=%s", mailbox, exc)
+            if isinstance(exc, StorageFull):
+                raise  # The line is not to blame; it waits until there may be room.
             self._core.line.failed(exc)
             self.want()  # When the line is back there may be news anywhere.
         finally:
@@ -109,22 +128,59 @@ class Mirror:
         if box.remote is None:
             await self._look_at_all()
             return
-        try:
-            await self._news.take(mailbox)
-        except MailboxGone:
+        if await self._take(mailbox):
             await self._look_at_all()
 
     async def _look_at_all(self) -> None:
         statuses = await self.take_list()
-        for key, mailbox in statuses.items():
+        is_gone = False
+        # Those that failed come last: whatever is the matter with one, the others get their news.
+        for key in sorted(statuses, key=lambda key: self._failures.get(key, 0)):
+            mailbox = statuses[key]
             token = view.token(self._core.store.reader, key)
             state = None if mailbox.status is None else mailbox.status.state
             if not mailbox.selectable or (state is not None and state == token):
                 continue
-            try:
-                await self._news.take(key)
-            except MailboxGone:
-                self.want()
+            is_gone = await self._take(key) or is_gone
+        if is_gone:
+            self.want()
+
+    async def _take(self, mailbox: int) -> bool:
+        """Take in the news of one mailbox; return True when the server says that it has gone.
+
+        One that cannot be opened is left alone for a while, longer each time.  The first time
+        that may be the line's fault; when the same one fails again, and the line works for others,
+        it is the mailbox's.
+
+        Raises:
+            MailError: the line may have failed.
+        """
+        if self._due_at.get(mailbox, 0.0) > asyncio.get_running_loop().time():
+            return False
+        try:
+            await self._news.take(mailbox)
+        except MailboxGone:
+            self._put_off(mailbox)
+            return True
+        except StorageFull:
+            raise
+        except MailError as exc:
+            if exc.temporary and mailbox not in self._failures:
+                self._failures[mailbox] = 1
+                raise
+            self._put_off(mailbox)
+            _log.info("mailbox left alone for a while mailbox=%d reason=%s", mailbox, exc)
+        else:
+            self._failures.pop(mailbox, None)
+            self._due_at.pop(mailbox, None)
+        return False
+
+    def _put_off(self, mailbox: int) -> None:
+        settings = self._core.settings
+        count = self._failures[mailbox] = self._failures.get(mailbox, 0) + 1
+        doubled_s = settings.retry_delay_s * 2 ** min(count - 1, 20)
+        delay_s = min(doubled_s, settings.poll_interval_s)
+        self._due_at[mailbox] = asyncio.get_running_loop().time() + delay_s
 
     # The list
 

@@ -194,7 +194,8 @@ async def _show(core: Core, ordered: Sequence[Undo], done: _Done) -> None:
     for mailbox in gone:
         core.boxes.pop(mailbox, None)
     for mailbox, uid_validity in done.uid_validities.items():
-        core.boxes[mailbox] = replace(core.boxes[mailbox], uid_validity=uid_validity)
+        if mailbox in core.boxes:  # It may have gone at the server meanwhile.
+            core.boxes[mailbox] = replace(core.boxes[mailbox], uid_validity=uid_validity)
     flagged = {
         message
         for each in ordered
