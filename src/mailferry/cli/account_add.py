@@ -57,8 +57,8 @@ def find_and_check(wanted: Wanted) -> Checked:
     """Return settings that work.
 
     Raises:
-        CommandFailed: no server was found, or something is missing.
-        MailError: the server cannot be reached or refuses.
+        CommandFailed: no server was found or is of use, or something is missing.
+        AuthenticationFailed: the server refused the user name or password.
     """
     address = wanted.address or wanted.settings["user"]
     if address is None:
@@ -152,10 +152,12 @@ def _first_that_works(choices: Sequence[AccountSettings], password: str, wanted:
             raise
         except MailError as exc:
             failure = exc
-            errors.print(f"{settings.host}:{settings.port}: {escape(str(exc))}", style="yellow")
+            if len(choices) > 1:
+                errors.print(f"{settings.host}:{settings.port}: {escape(str(exc))}", style="yellow")
     if failure is None:
         raise ValueError("no server to try")
-    raise failure
+    # Not only what cannot be reached: also who cannot prove who it is, or offers no way in.
+    raise CommandFailed(str(failure), ExitCode.UNREACHABLE) from failure
 
 
 def _login(settings: AccountSettings, password: str, wanted: Wanted) -> Checked:

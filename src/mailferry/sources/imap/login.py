@@ -7,6 +7,7 @@ from typing import Final
 
 from mailferry.mail.errors import (
     AuthenticationFailed,
+    MailError,
     NotSupported,
     ProtocolFault,
     SourceUnavailable,
@@ -138,9 +139,9 @@ async def _authenticate(session: Session, settings: ImapSettings, credential: Cr
     if "\0" in credential.user + secret:
         raise AuthenticationFailed("a user name or password cannot hold NUL")
     attempts = _attempts(session, settings, credential)
+    kind = "password" if isinstance(credential, Password) else "access token"
     if not attempts:
-        kind = "a password" if isinstance(credential, Password) else "an access token"
-        raise NotSupported(f"the server offers no way to log in with {kind} that may be used")
+        raise NotSupported(f"the server offers no way to log in with a {kind} that may be used")
     told = _Told()
     session.capabilities = frozenset()
     failure: Exception | None = None
@@ -156,12 +157,19 @@ async def _authenticate(session: Session, settings: ImapSettings, credential: Cr
             if not session.capabilities:
                 await _ask_capabilities(session, settings)
             return
-        failure = error_of(status, AuthenticationFailed)
+        failure = _explained(error_of(status, AuthenticationFailed), settings, kind)
         if not isinstance(failure, AuthenticationFailed) or not session.confidential:
             raise failure  # Somebody in between must not talk us out of SCRAM.
         _log.info("login refused command=%s code=%s", command.name, status.code_name)
     assert failure is not None  # noqa: S101  there was at least one attempt.
     raise failure
+
+
+def _explained(failure: MailError, settings: ImapSettings, kind: str) -> MailError:
+    """Put words of ours before the server's, which are often no more than "failed"."""
+    if not isinstance(failure, AuthenticationFailed):
+        return failure
+    return AuthenticationFailed(f"{settings.host} refused the user name or {kind}: {failure}")
 
 
 def _attempts(
