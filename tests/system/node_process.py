@@ -23,7 +23,7 @@ START_S = 20.0
 STOP_S = 30.0
 COMMAND_S = 60.0
 ASK_AGAIN_S = 0.05
-SETTLE_S = 120.0  # How long a whole corpus may take to be copied, or a queue to be worked off.
+SETTLE_S = 60.0  # How long a whole corpus may take to be copied, or a queue to be worked off.
 LOCAL_PASSWORD = "shown-once-and-typed-in"
 PROGRAM = Path(sys.executable).parent / "mailferry"
 
@@ -238,28 +238,29 @@ class NodeAccount:
 
     def settle(self) -> None:
         """Return when everything that was asked for is at the server."""
-        self._wait("settled", lambda now: now["pending"] == 0 and now["state"] == "ready")
+        self.wait_for(lambda now: now["pending"] == 0 and now["state"] == "ready", "settled")
 
     def wait_until_copied(self) -> None:
         """Return when the replica has everything, bodies too."""
-        self._wait(
-            "copied",
-            lambda now: now["state"] == "ready" and now["bodies"] == now["messages"] > 0,
+        self.wait_for(
+            lambda now: now["state"] == "ready" and now["bodies"] == now["messages"] > 0, "copied"
         )
 
     def wait_until_listed(self) -> None:
         """Return when the replica has every message's summary."""
-        self._wait(
-            "listed",
+        self.wait_for(
             lambda now: now["state"] == "ready" and now["messages_listed"] == now["messages"] > 0,
+            "listed",
         )
 
     def wait_for_state(self, state: str) -> dict[str, Any]:
         """Return the status when the account is in this state."""
-        return self._wait(state, lambda now: now["state"] == state)
+        return self.wait_for(lambda now: now["state"] == state, state)
 
-    def _wait(self, what: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Ask for the status again and again."""
+    def wait_for(
+        self, reached: Callable[[dict[str, Any]], object], what: str = "there"
+    ) -> dict[str, Any]:
+        """Return the status when `reached` says so; ask again and again until then."""
         deadline = time.monotonic() + SETTLE_S
         while not reached(now := self.status()):
             if time.monotonic() > deadline:
