@@ -42,7 +42,13 @@ NOWHERE = MailboxId("no such mailbox")
 
 @pytest.fixture
 def source(world: World) -> MailSource:
-    return world.origin
+    return world.source
+
+
+@pytest.fixture
+def party(world: World) -> Party:
+    """Somebody who has the source under test itself carry things out."""
+    return Party(world.source)
 
 
 @pytest.fixture
@@ -132,8 +138,10 @@ async def test_move(source: MailSource, party: Party, inbox: MailboxId) -> None:
 
 
 async def test_what_has_gone_is_passed_over(
-    source: MailSource, party: Party, inbox: MailboxId
+    world: World,
 ) -> None:
+    source, party = world.origin, Party(world.origin)
+    inbox = await inbox_of(source)
     gone, kept = await party.deliver(inbox, note(1), note(2))
     target = await party.create("Target")
     await party.done(Expunge(id=operation_id(), mailbox=inbox, messages=(gone,)))
@@ -237,16 +245,23 @@ async def attempt(party: Party, operation: Operation) -> Attempt:
     return Attempt(operation=operation, probe=await party.source.probe(operation, party.blobs))
 
 
-async def test_harmless_repeats_need_no_probe(party: Party, inbox: MailboxId) -> None:
-    [message] = await party.deliver(inbox, note(1))
+async def test_what_is_harmless_may_be_carried_out_again(
+    source: MailSource, party: Party, inbox: MailboxId
+) -> None:
+    message, doomed = await party.deliver(inbox, note(1), note(2))
     for operation in (
         SetFlags(id=operation_id(), mailbox=inbox, messages=(message,), add=frozenset({SEEN})),
-        Expunge(id=operation_id(), mailbox=inbox, messages=(message,)),
+        Expunge(id=operation_id(), mailbox=inbox, messages=(doomed,)),
         Subscribe(id=operation_id(), path=("INBOX",)),
         Unsubscribe(id=operation_id(), path=("INBOX",)),
     ):
-        assert (await attempt(party, operation)).probe is None
-        assert isinstance(await party.source.lookup(await attempt(party, operation)), Untried)
+        tried = await attempt(party, operation)
+        assert isinstance(await source.lookup(tried), Untried)
+        for _ in range(2):
+            [outcome] = await source.apply([tried], party.blobs)
+            assert isinstance(outcome, Applied)
+    assert await everything(source, inbox) == [message]
+    assert await flags_of(source, inbox, message) == {SEEN}
 
 
 async def found_out(party: Party, operation: Operation) -> Applied:
