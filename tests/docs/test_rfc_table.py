@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src" / "mailferry"
-ROW = re.compile(r"^\| (\d{3,5}) \| ([^|]+) \| (yes|partly|no) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
+ROW = re.compile(
+    r"^\| (\d{3,5}) \| ([^|]+) \| (yes|partly|no) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE
+)
 CITED = re.compile(r"\bRFC (\d{3,5})\b")
 
 
