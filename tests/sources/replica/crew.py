@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import random
 from collections.abc import Iterable
 
 from mailferry.mail.mailbox import INBOX, MailboxId, MailboxPath
@@ -22,7 +24,7 @@ from mailferry.mail.operation import (
 from mailferry.mail.source import MailSource
 from mailferry.sources.replica.replica import Replica
 from tests.contract.client import in_chunks
-from tests.contract.letters import ARRIVED
+from tests.contract.letters import ARRIVED, crlf
 from tests.contract.world import (
     Follower,
     everything,
@@ -31,6 +33,13 @@ from tests.contract.world import (
     operation_id,
     summaries,
 )
+
+
+def noise(octets: int, seed: int = 1) -> bytes:
+    """A letter that no compression makes smaller."""
+    head = crlf("From: ann@example.org\nSubject: Noise\nMessage-ID: <noise@example.org>")
+    return head + b"\r\n" + base64.encodebytes(random.Random(seed).randbytes(octets))
+
 
 Mail = dict[MailboxPath, list[tuple[bytes, frozenset[Flag]]]]
 """All mail of a source: content and flags, sorted, by the names of the mailboxes."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,21 +16,15 @@ from mailferry.sources.memory import MemorySource
 from mailferry.store.database import Connection
 from mailferry.store.replica import SET_ASIDE
 from mailferry.store.salvage import salvage_journal
-from tests.contract.letters import PARTS, crlf, note
+from tests.contract.letters import PARTS, note
 from tests.contract.world import Party, everything, inbox_of, mailbox_of
 from tests.sources.replica.aboard import Aboard
 from tests.sources.replica.bad_line import BadLine
-from tests.sources.replica.crew import Crew, all_mail, copy, expunge, flags, uids
+from tests.sources.replica.crew import Crew, all_mail, copy, expunge, flags, noise, uids
 
 
 async def deliver(party: Party) -> None:
     await party.deliver(await inbox_of(party.source), *[note(n) for n in range(5)], flags=[SEEN])
-
-
-def noise(octets: int) -> bytes:
-    """A letter that no compression makes smaller."""
-    head = crlf("From: ann@example.org\nSubject: Noise\nMessage-ID: <noise@example.org>")
-    return head + b"\r\n" + base64.encodebytes(random.Random(1).randbytes(octets))
 
 
 # The replica file

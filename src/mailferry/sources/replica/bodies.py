@@ -101,6 +101,10 @@ class Bodies:
         return found.header
 
     async def _here(self, message: int, section: Section) -> Place | None:
+        for wanted in (section, WHOLE):
+            arriving = self._downloads.get((message, wanted))
+            if arriving is not None and arriving.all_arrived:
+                await arriving.end()  # It is about to be named, and to be served from here.
         stored = bodies.find(self._core.store.reader, message, section)
         if stored is not None and stored.whole:
             return Place(BODY_CHUNKS, stored.key, 0, stored.size)
@@ -256,7 +260,7 @@ class Bodies:
     async def drop_orphans(self) -> None:
         """Drop what nobody refers to."""
         pinned = self._content.pinned(BODY_CHUNKS)
-        pinned.update(key for each in self._downloads.values() if (key := each.key))
+        pinned.update(each.key for each in self._downloads.values() if not each.ended)
         await self._core.store.write(lambda connection: bodies.drop_orphans(connection, pinned))
 
     # What was made here

@@ -83,6 +83,11 @@ class Download:
         """The body in the replica; 0 until it is known."""
         return self._key
 
+    @property
+    def all_arrived(self) -> bool:
+        """Whether every octet is here, though it may not have been put in its place yet."""
+        return not self._ended and self._arrived == self._size
+
     async def size(self) -> int:
         """Return how large the section is, once that is known.
 
