@@ -7,16 +7,23 @@ import asyncio
 import pytest
 
 from mailferry.mail.changes import Changes
-from mailferry.mail.errors import MailboxNotFound, MailError, NotPermitted, SourceUnavailable
+from mailferry.mail.errors import (
+    CannotCalculateChanges,
+    MailboxNotFound,
+    MailError,
+    NotPermitted,
+    SourceUnavailable,
+)
 from mailferry.mail.mailbox import MailboxId, State
+from mailferry.mail.message import SEEN
 from mailferry.mail.operation import DeleteMailbox
 from mailferry.mail.source import CHANGES_LIMIT
 from mailferry.sources.memory import MemorySource
 from mailferry.sources.replica.replica import Replica
 from tests.contract.letters import note
-from tests.contract.world import Party, operation_id
+from tests.contract.world import Party, flags_of, inbox_of, operation_id
 from tests.sources.replica.bad_line import BadLine
-from tests.sources.replica.crew import Crew, uids
+from tests.sources.replica.crew import Crew, flags, uids
 
 
 class Shut(BadLine):
@@ -25,12 +32,16 @@ class Shut(BadLine):
     def __init__(self, origin: MemorySource) -> None:
         super().__init__(origin)
         self.shut: dict[MailboxId, MailError] = {}
+        self.forgets = False
+        """Any state that it told of before."""
 
     async def changes(
         self, mailbox: MailboxId, since: State | None, *, limit: int = CHANGES_LIMIT
     ) -> Changes:
         if mailbox in self.shut:
             raise self.shut[mailbox]
+        if self.forgets and since is not None:
+            raise CannotCalculateChanges("too much has changed")
         return await super().changes(mailbox, since, limit=limit)
 
 
@@ -72,3 +83,19 @@ async def test_a_deletion_is_withdrawn_when_its_mailbox_has_gone(
     await crew.lose(deletion)
     assert [each.state.value for each in await crew.history()] == ["withdrawn"]
     assert [each.path for each in await replica.mailboxes()] == [("INBOX",)]
+
+
+async def test_flags_that_changed_while_the_state_was_lost_are_shown(
+    replica: Replica, party: Party, line: Shut
+) -> None:
+    line.tells_flags = False
+    inbox = await inbox_of(party.source)
+    names = await party.deliver(inbox, note(1))
+    await replica.refresh(None)
+    crew = Crew(replica)
+    [message] = await uids(replica, await crew.box())
+    assert await flags_of(replica, await crew.box(), message) == set()
+    await party.done(flags(inbox, *names, add=[SEEN]))
+    line.forgets = True
+    await replica.refresh(None)
+    assert await flags_of(replica, await crew.box(), message) == {SEEN}

@@ -15,7 +15,7 @@ from typing import Final
 from mailferry import observe
 from mailferry.mail.errors import MailError, SourceUnavailable, StorageFull
 from mailferry.mail.mailbox import MailboxId
-from mailferry.mail.message import LISTING, MessageId, Summary, SummaryItem
+from mailferry.mail.message import LISTING, Flag, MessageId, Summary, SummaryItem
 from mailferry.sources.replica.core import Core
 from mailferry.sources.replica.names import remote_names
 from mailferry.store import identifiers, view
@@ -140,6 +140,17 @@ class Listing:
             part = messages[start : start + FETCH_LENGTH_MAX]
             async for batch in self._ask(mailbox, part, what):
                 found.update((each.id, self.identity(each)) for each in batch)
+        return found
+
+    async def flags_there(
+        self, mailbox: MailboxId, messages: Sequence[MessageId]
+    ) -> dict[MessageId, frozenset[Flag]]:
+        """Return the flags of messages of the server, without keeping anything."""
+        found: dict[MessageId, frozenset[Flag]] = {}
+        for start in range(0, len(messages), FETCH_LENGTH_MAX):
+            part = messages[start : start + FETCH_LENGTH_MAX]
+            async for batch in self._ask(mailbox, part, frozenset({SummaryItem.FLAGS})):
+                found.update((each.id, each.flags) for each in batch if each.flags is not None)
         return found
 
     # In the background

@@ -150,6 +150,9 @@ class News:
         if new and lost:
             named |= await self._match_again(box, remote, new, lost)
         here = {**known, **named}
+        # What came before the new state must be known now: nobody will tell of it again.
+        unsaid = sorted(key for key, flags in there.items() if flags is None and key in here)
+        there.update(await self._listing.flags_there(remote, unsaid))
         gone = set(lost.values()) - set(named.values())
         await self._absorb(
             box,
