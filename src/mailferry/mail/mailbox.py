@@ -29,7 +29,9 @@ SPECIAL_USES: Final = frozenset(
 )
 """Special-use attributes (RFC 6154 §2, RFC 8457 §3)."""
 
-NOT_SELECTABLE: Final = frozenset({"\\Noselect", "\\NonExistent"})
+NON_EXISTENT: Final = "\\NonExistent"
+"""Of a name that is subscribed, or has mailboxes below it, and is none itself (RFC 5258 §3)."""
+NOT_SELECTABLE: Final = frozenset({"\\Noselect", NON_EXISTENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from mailferry.mail.operation import Applied, Attempt, CreateMailbox, Refused, R
 from mailferry.mail.query import HasFlag
 from mailferry.sources.imap.names import message_id
 from mailferry.sources.imap.quirks import ServerQuirk
+from mailferry.wire.imap.quirks import Quirk
 from tests.contract.world import Blobs, mailbox_of, octets_of, operation_id, summaries
 from tests.sources.imap.conftest import OpenScripted
 from tests.sources.imap.scripted import LOGIN, LOGOUT, scripted
@@ -40,6 +41,7 @@ async def test_an_empty_search_without_a_search_response(opened_at: OpenScripted
     async with scripted(script) as server:
         source = opened_at(server.port)
         assert (await source.search(INBOX_ID, HasFlag(SEEN))).messages == ()
+        assert source.quirks == {Quirk.MISSING_SEARCH_RESULT}
         await source.aclose()
 
 
@@ -64,6 +66,7 @@ async def test_highest_modseq_zero_means_none(opened_at: OpenScripted) -> None:
         changes = await source.changes(INBOX_ID, None)
         assert changes.present == ((message_id(5, 7), message_id(5, 7)),)
         assert changes.new_state.startswith("f")
+        assert source.quirks == {Quirk.MODSEQ_ZERO}
         await source.aclose()
 
 
@@ -256,10 +259,13 @@ async def test_no_uid_next_and_no_code_of_uid_validity_in_capitals(
 
 async def test_object_ids_name_mailboxes(opened_at: OpenScripted) -> None:
     listed = """
-        > LIST "" "*" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))
-        < * LIST (\\HasNoChildren \\Subscribed \\drafts) "/" {name}
+        > LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))
+        < * LIST (\\HasNoChildren \\drafts) "/" {name}
         < * STATUS {name} (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 5 UNSEEN 0 MAILBOXID (F1))
         < * LIST (\\NoSelect) "/" broken&name
+        < TAG OK done
+        > LIST (SUBSCRIBED) "" "*"
+        < * LIST (\\Subscribed) "/" {name}
         < TAG OK done
         """
     script = (

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 from mailferry.mail.errors import MailboxNotFound, MailError
-from mailferry.mail.mailbox import NOT_SELECTABLE
+from mailferry.mail.mailbox import NON_EXISTENT, NOT_SELECTABLE
 from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
     Append,
@@ -219,7 +219,8 @@ class Lookup:
             return self._not_found("it is not there")
         session = await self._account.session()
         names = self._account.connection.names
-        ids = {each.id for each in await self._account.directory.refresh(session, names)}
+        listed = await self._account.directory.refresh(session, names)
+        ids = {each.id for each in listed if NON_EXISTENT not in each.attributes}
         if made.id != operation.mailbox and operation.mailbox in ids:
             return self._not_found("both names are there")
         return Applied(mailbox=made.id)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mailferry.mail.mailbox import NOT_SELECTABLE, SPECIAL_USES, Mailbox, MailboxStatus, State
+from mailferry.mail.mailbox import (
+    NON_EXISTENT,
+    NOT_SELECTABLE,
+    SPECIAL_USES,
+    Mailbox,
+    MailboxStatus,
+    State,
+)
 from mailferry.observe import logger
 from mailferry.sources.imap.exchange import Collector, Exchange
 from mailferry.sources.imap.names import Names, id_by_name, id_by_object_id
@@ -30,20 +37,34 @@ class _Listing(Collector):
 
     def __init__(self) -> None:
         self.entries: dict[bytes, ListEntry] = {}
-        self.subscribed: set[bytes] = set()
+        self.subscribed: dict[bytes, ListEntry] = {}
         self.status: dict[bytes, Mapping[str, int | str]] = {}
 
     def take(self, response: Untagged) -> bool:
         """See Collector."""
         match response:
             case ListEntry(lsub=True):
-                self.subscribed.add(canonical(response.name))
+                self.subscribed[canonical(response.name)] = response
             case ListEntry():
                 self.entries[canonical(response.name)] = response
             case MailboxStatusItems():
                 self.status[canonical(response.name)] = response.items
             case _:
                 return False
+        return True
+
+
+class _Subscriptions(Collector):
+    """LIST responses that name what is subscribed (RFC 5258 §3.1)."""
+
+    def __init__(self, listing: _Listing) -> None:
+        self._listing = listing
+
+    def take(self, response: Untagged) -> bool:
+        """See Collector."""
+        if not isinstance(response, ListEntry):
+            return False
+        self._listing.subscribed[canonical(response.name)] = response
         return True
 
 
@@ -78,9 +99,14 @@ async def list_mailboxes(session: Session, names: Names) -> dict[bytes, Mailbox]
     listing = _Listing()
     await _let_go(session)
     if session.has("LIST-EXTENDED") and session.has("LIST-STATUS"):
-        returning = ["SUBSCRIBED"] + (["SPECIAL-USE"] if session.has("SPECIAL-USE") else [])
+        returning = ["SPECIAL-USE"] if session.has("SPECIAL-USE") else []
         command = commands.list_mailboxes(returning, status_items(session))
-        await _all_well([session.submit(command, listing)])
+        await _all_well(
+            [
+                session.submit(command, listing),
+                session.submit(commands.LIST_SUBSCRIBED, _Subscriptions(listing)),
+            ]
+        )
     else:
         await _list_plainly(session, listing)
     return dict(_shown(listing, names))
@@ -137,10 +163,26 @@ def _shown(listing: _Listing, names: Names) -> Iterable[tuple[bytes, Mailbox]]:
                 id=id_by_object_id(object_id) if isinstance(object_id, str) else id_by_name(name),
                 path=path,
                 attributes=_attributes(entry),
-                subscribed=name in listing.subscribed or "\\subscribed" in _lowered(entry),
+                subscribed=name in listing.subscribed,
                 status=_status(items),
             ),
         )
+    for name, entry in listing.subscribed.items():
+        if name not in listing.entries:
+            yield from _only_subscribed(name, entry, names)
+
+
+def _only_subscribed(
+    name: bytes, entry: ListEntry, names: Names
+) -> Iterable[tuple[bytes, Mailbox]]:
+    """A subscription outlives its mailbox (RFC 9051 §6.3.5)."""
+    try:
+        path = names.path(name, entry.delimiter)
+    except ValueError as error:
+        _log.warning("subscription left out: %s", error)
+        return
+    gone = frozenset({NON_EXISTENT})
+    yield name, Mailbox(id=id_by_name(name), path=path, attributes=gone, subscribed=True)
 
 
 def _lowered(entry: ListEntry) -> set[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from mailferry.mail.errors import MailboxNotFound, MailError
-from mailferry.mail.mailbox import Mailbox, MailboxId
+from mailferry.mail.mailbox import NON_EXISTENT, Mailbox, MailboxId
 from mailferry.mail.message import BlobId, MessageId
 from mailferry.mail.operation import (
     Append,
@@ -196,7 +196,7 @@ async def find_path(account: Account, path: Iterable[str]) -> Mailbox | None:
     session = await account.session()
     wanted = tuple(path)
     for mailbox in await account.directory.refresh(session, account.connection.names):
-        if mailbox.path == wanted:
+        if mailbox.path == wanted and NON_EXISTENT not in mailbox.attributes:
             return mailbox
     return None
 

@@ -129,6 +129,8 @@ def list_one(name: bytes) -> Command:
 
 LIST_DELIMITER = Command((b'LIST "" ""',))
 """Asks for the delimiter only (RFC 9051 §6.3.9)."""
+LIST_SUBSCRIBED = Command((b'LIST (SUBSCRIBED) "" "*"',))
+"""Names that are subscribed, also those without a mailbox (RFC 5258 §3.1)."""
 LSUB = Command((b'LSUB "" "*"',))
 """RFC 3501 §6.3.9."""
 
