@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 
 from mailferry import observe
 from mailferry.mail.changes import Changes
-from mailferry.mail.errors import CannotCalculateChanges, MailboxNotFound, MailError
+from mailferry.mail.errors import CannotCalculateChanges, MailboxNotFound
 from mailferry.mail.mailbox import MailboxId, State
 from mailferry.mail.message import Flag, MessageId
 from mailferry.sources.replica.core import Box, Core
@@ -81,14 +81,9 @@ class News:
                 raise MailboxGone(str(exc)) from exc
 
     async def _ask(self, remote: MailboxId, since: State | None) -> Changes:
-        core = self._core
-        try:
-            changes = await core.upstream.changes(remote, since)
-        except MailError as exc:
-            if exc.temporary:
-                core.line.failed(exc)
-            raise
-        core.line.succeeded()
+        # Whether a failure is the line's or the mailbox's is for who asks for several to say.
+        changes = await self._core.upstream.changes(remote, since)
+        self._core.line.succeeded()
         return changes
 
     # Step by step
