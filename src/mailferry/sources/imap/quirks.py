@@ -15,10 +15,6 @@ class ServerQuirk(Enum):
 
     WRONG_SIZE = "RFC822.SIZE is not the size of the message"
     """Dovecot's imapc has workarounds for it; also after a server converts messages on the way out."""
-    MISSING_SEARCH_RESULT = "no SEARCH response where nothing was found"
-    """iCloud."""
-    MISSING_EXISTS = "SELECT without the number of messages"
-    MODSEQ_ZERO = "HIGHESTMODSEQ 0 in a mailbox that has modification sequences"
     FETCH_REFUSED = "FETCH answered with NO, some messages left out"
     """Exchange, for messages that it cannot convert."""
     MISSING_ORIGIN = "a part of a body without its origin"

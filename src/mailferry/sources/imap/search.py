@@ -36,6 +36,7 @@ from mailferry.wire.errors import LocalProtocolError, RemoteProtocolError
 from mailferry.wire.imap import client_commands as commands
 from mailferry.wire.imap.client_commands import AString, Part
 from mailferry.wire.imap.dates import format_date
+from mailferry.wire.imap.quirks import Quirk
 from mailferry.wire.imap.responses import ExtendedSearch, Search, Untagged
 from mailferry.wire.imap.sequence_set import Ranges, compacted, expanded, format_ranges, merged
 from mailferry.wire.imap.serialize import flag as flag_octets
@@ -53,10 +54,11 @@ _DATE_KEYS: Final = {Relation.BEFORE: b"BEFORE", Relation.ON: b"ON", Relation.SI
 
 
 class FoundUids(Collector):
-    """The answer of one search.  iCloud leaves it out when nothing was found: that is no message."""
+    """The answer of one search; without one, nothing was found."""
 
     def __init__(self) -> None:
         self.ranges: Ranges = ()
+        self.answered = False
 
     def take(self, response: Untagged) -> bool:
         """See Collector."""
@@ -67,6 +69,7 @@ class FoundUids(Collector):
                 self.ranges = merged(response.all)
             case _:
                 return False
+        self.answered = True
         return True
 
     def uids(self) -> list[int]:
@@ -87,7 +90,15 @@ def submit_search(
     """Search the selected mailbox; the second value has the answer when the first is completed."""
     found = FoundUids()
     command = commands.uid_search(keys, charset=charset, extended=session.has("ESEARCH"))
-    return session.submit(command, found), found
+    exchange = session.submit(command, found)
+
+    def note_silence() -> None:
+        status = exchange.handle.status
+        if status is not None and status.ok and not found.answered:
+            session.flow.quirks.note(Quirk.MISSING_SEARCH_RESULT)
+
+    exchange.call_when_ended(note_silence)
+    return exchange, found
 
 
 def search_all(session: Session) -> tuple[Exchange, FoundUids]:

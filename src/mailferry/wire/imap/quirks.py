@@ -29,8 +29,10 @@ class Quirk(Enum):
     UNKNOWN_TAG = "a tagged response that belongs to no command"
     UNREADABLE_RESPONSE = "an untagged response that cannot be read"
     """It is left out; the commands that wait for it do without."""
-    MODSEQ_ZERO = "a modification sequence of 0"
-    """HIGHESTMODSEQ 0: the mailbox does not keep any (RFC 7162 §3.1.2.2 has NOMODSEQ for it)."""
+    MODSEQ_ZERO = "HIGHESTMODSEQ 0"
+    """The mailbox does not keep any (RFC 7162 §3.1.2.2 has NOMODSEQ for it)."""
+    MISSING_SEARCH_RESULT = "no SEARCH response where nothing was found"
+    """iCloud."""
 
 
 class QuirkLog:

@@ -134,7 +134,10 @@ class ResponseParser:
             values = tokenize(found[2] or b"", literals)
         except RemoteProtocolError:
             values = []
-        return ResponseCode(found[1].decode("ascii").upper(), tuple(values)), found[3]
+        code = ResponseCode(found[1].decode("ascii").upper(), tuple(values))
+        if code.name == "HIGHESTMODSEQ" and code.number() == 0:
+            self.quirks.note(Quirk.MODSEQ_ZERO)
+        return code, found[3]
 
 
 class _Unreadable(Exception):
