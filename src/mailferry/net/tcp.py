@@ -111,13 +111,20 @@ class SocketStream(asyncio.BufferedProtocol):
         # The transport's own view of the socket has all that is needed, except that its type is unknown.
         self._socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_BUFFER_LENGTH_MAX)
-        if sys.platform == "linux" and self._socket.family in {socket.AF_INET, socket.AF_INET6}:
-            self._socket.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LENGTH_MAX
-            )
+        if self._socket.family in {socket.AF_INET, socket.AF_INET6}:
+            self._set_tcp_options()
         # A connection that was reset before it was taken has no address any more.
         address = transport.get_extra_info("peername")
         self.peer = _address_text(address) if address else "an address that has gone"
+
+    def _set_tcp_options(self) -> None:
+        # asyncio sets this on sockets that it made itself only.  Without it each second small answer
+        # waits for the other side's delayed acknowledgement, some 40 ms.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            self._socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_LENGTH_MAX
+            )
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give the kernel as much room as there is below the limit."""
