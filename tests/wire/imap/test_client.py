@@ -371,7 +371,6 @@ COMMANDS = [
         commands.list_mailboxes(["SUBSCRIBED"], ["MESSAGES", "UIDNEXT"]),
         b'LIST "" "*" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT))',
     ),
-    (commands.list_one(b"a b"), b'LIST "" "a b"'),
     (commands.LSUB, b'LSUB "" "*"'),
     (commands.status(b"x", ["MESSAGES"]), b"STATUS x (MESSAGES)"),
     (commands.select(b"a b"), b'SELECT "a b"'),

@@ -122,11 +122,6 @@ def list_mailboxes(returning: Sequence[str] = (), status_items: Sequence[str] = 
     return Command((b'LIST "" "*"' + suffix.encode("ascii"),))
 
 
-def list_one(name: bytes) -> Command:
-    """LIST of one name; wildcards in it are the caller's business."""
-    return Command((b'LIST "" ', AString(name)))
-
-
 LIST_DELIMITER = Command((b'LIST "" ""',))
 """Asks for the delimiter only (RFC 9051 §6.3.9)."""
 LIST_SUBSCRIBED = Command((b'LIST (SUBSCRIBED) "" "*"',))
