@@ -12,7 +12,7 @@ from imapclient import IMAPClient
 
 from tests.system.account import FilledAccount
 from tests.system.endpoint import HOST, imaplib_session, ok
-from tests.system.filling import fill, wanted, wire_name
+from tests.system.filling import wire_name
 from tests.system.streaming_imap import quoted
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -95,26 +95,6 @@ def test_imapclient(filled_account: FilledAccount) -> None:
         assert client.folder_status("/".join(target))[b"MESSAGES"] == 8
         client.unselect_folder()
     filled_account.assert_both_sides_equal(path, target)
-
-
-def test_idle_tells_of_mail_that_comes_to_the_server(filled_account: FilledAccount) -> None:
-    path = ("IMAPClient", "Posteingang")
-    filled_account.workplace(path, 3)
-    filled_account.front.settle()
-    endpoint = filled_account.endpoint
-    with IMAPClient(HOST, endpoint.port, ssl=False, timeout=60) as client:
-        client.login(endpoint.user, endpoint.password)
-        client.select_folder("/".join(path))
-        client.idle()
-        fill(filled_account.server, wanted(path, 1, subject="Arrival"))
-        told: list[tuple[object, ...]] = []
-        while not any(b"EXISTS" in line for line in told):
-            told += client.idle_check(timeout=30)
-            assert told, "nothing was told within 30 s"
-        assert (4, b"EXISTS") in told
-        client.idle_done()
-        assert len(client.search(["SUBJECT", "Arrival"])) == 1
-    filled_account.assert_both_sides_equal(path)
 
 
 def test_a_wrong_local_password_is_refused(filled_account: FilledAccount) -> None:

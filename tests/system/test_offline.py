@@ -42,8 +42,9 @@ def account(server: Dovecot, tmp_path: FilePath) -> NodeAccount:
     return NodeProcess(tmp_path).add_account(endpoint)
 
 
-@pytest.mark.parametrize("server_goes", ["stop", "kill"])
-@pytest.mark.parametrize("node_ends", ["", "stop", "kill"])
+@pytest.mark.parametrize(
+    ("server_goes", "node_ends"), [("kill", ""), ("stop", "stop"), ("stop", "kill")]
+)
 def test_work_goes_on_without_the_server(
     server: Dovecot, account: NodeAccount, server_goes: str, node_ends: str
 ) -> None:

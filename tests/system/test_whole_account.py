@@ -47,17 +47,21 @@ QUERIES = [
     "UNKEYWORD NonJunk ANSWERED",
     "SINCE 1-Oct-2002 BEFORE 1-Jan-2003",
     "ON 24-Aug-2002",
-    "SENTSINCE 1-Jan-2020 SENTBEFORE 1-Jan-2023",
     "LARGER 20000",
     "SMALLER 1500",
     "2:20,100:120",
     "1:* NOT 5:*",
-    'HEADER Message-ID ""',
-    "HEADER List-Id usrp",
     "FROM linux",
+]
+SEARCHED_THOROUGHLY = [("Archive", "Fixtures"), ("開発", "openbmc"), ("Newsletters",)]
+"""Not all: Dovecot too needs seconds for a text in 100 MB."""
+QUERIES_OF_HEADERS = [
+    'HEADER Message-ID ""',
+    "HEADER List-Id openbmc",
     "TO users",
     'SUBJECT "re:"',
-    "OR (SUBJECT usrp SEEN) (LARGER 100000 NOT DRAFT)",
+    "SENTSINCE 1-Jan-2001 SENTBEFORE 1-Jan-2021",
+    "OR (SUBJECT obmc SEEN) (LARGER 100000 NOT DRAFT)",
 ]
 TEXTS = [
     ("SUBJECT", "ü"),
@@ -66,8 +70,6 @@ TEXTS = [
     ("TEXT", "日本"),
     ("TEXT", "メール"),
 ]
-SEARCHED_FOR_TEXTS = [("Archive", "Fixtures"), ("開発", "openbmc"), ("Newsletters",)]
-"""Not all: Dovecot too needs seconds for a text in 100 MB."""
 
 
 def test_search_finds_what_the_server_finds(filled_account: FilledAccount) -> None:
@@ -81,7 +83,8 @@ def test_search_finds_what_the_server_finds(filled_account: FilledAccount) -> No
             for session in (node, server):
                 session.run(f"EXAMINE {quoted(wire_name(path))}")
             commands = [f"SEARCH {query}".encode() for query in QUERIES]
-            if path in SEARCHED_FOR_TEXTS:
+            if path in SEARCHED_THOROUGHLY:
+                commands += [f"SEARCH {query}".encode() for query in QUERIES_OF_HEADERS]
                 commands += [_search_text(key, text) for key, text in TEXTS]
             for command in commands:
                 ours, theirs = (_numbers(session.run(command)) for session in (node, server))
