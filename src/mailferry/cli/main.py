@@ -13,6 +13,7 @@ from mailferry.cli.doctor import doctor
 from mailferry.cli.erase import erase
 from mailferry.cli.journal import journal
 from mailferry.cli.run import run
+from mailferry.cli.salvage import salvage_journal
 from mailferry.cli.status import status
 from mailferry.cli.terminal import output
 
@@ -33,6 +34,7 @@ app.command("status")(status)
 app.command("journal")(journal)
 app.command("doctor")(doctor)
 app.command("erase")(erase)
+app.command("salvage")(salvage_journal)
 app.command("demo")(demo)
 app.add_typer(settings.app, name="config")
 app.add_typer(key.app, name="key")

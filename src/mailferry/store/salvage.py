@@ -139,11 +139,19 @@ class _Reader:
 
 
 def _without_orphans(target: apsw.Connection, salvaged: Salvaged) -> Salvaged:
-    """Drop rows that refer to rows which could not be read."""
+    """Drop rows that refer to rows which could not be read.
+
+    Contents stay, whosever they were: mail that is here only is written into files first
+    (`salvage_sense`).
+    """
     dropped = 0
+    if salvaged.table == "blob":
+        return salvaged
     orphans = target.execute(f"PRAGMA foreign_key_check({salvaged.table})").fetchall()
     for _, rowid, parent, _ in orphans:
-        if parent == "blob":  # The content is lost, the rest is not.
+        if (
+            parent == "blob" and salvaged.table != "blob_chunk"
+        ):  # The content is lost, the rest is not.
             target.execute(f"UPDATE {salvaged.table} SET blob = NULL WHERE rowid = ?", (rowid,))  # noqa: S608
             continue
         target.execute(f"DELETE FROM {salvaged.table} WHERE rowid = ?", (rowid,))  # noqa: S608
