@@ -267,6 +267,8 @@ class Replica:
         """Return when everything that is committed has been carried out, or was refused."""
         while self.waiting:
             await self._core.pending.ended.wait()
+        # What follows from the last one may still be on its way into the file: edits are made in order.
+        await self._core.store.write(lambda _: None)
 
     # Changing
 
