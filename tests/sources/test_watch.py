@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from mailferry.mail.changes import Event, MailboxChanged, MailboxesChanged
+from mailferry.mail.changes import Event, MailboxChanged, MailboxesChanged, Reachability
 from mailferry.mail.mailbox import MailboxId
 from mailferry.sources.watch import Watch, Watchers
 
@@ -22,6 +22,15 @@ async def test_events_from_before_the_first_look_are_there() -> None:
     assert await anext(watch) == MailboxesChanged()
     watchers.close()
     assert [event async for event in watch] == []
+
+
+async def test_of_reachability_only_the_last_is_told() -> None:
+    watchers = Watchers()
+    watch = watchers.watch()
+    for reachable in (True, False, True):
+        watchers.publish(Reachability(reachable))
+    watchers.close()
+    assert [event async for event in watch] == [Reachability(reachable=True)]
 
 
 async def test_what_waits_is_not_lost_by_closing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Self
 from weakref import WeakSet
 
-from mailferry.mail.changes import Event
+from mailferry.mail.changes import Event, Reachability
 
 
 class Watch(AsyncIterator[Event]):
@@ -24,6 +24,9 @@ class Watch(AsyncIterator[Event]):
 
     def publish(self, event: Event) -> None:
         """Add an event, unless the same one is waiting already."""
+        if isinstance(event, Reachability):  # Only how it is now counts.
+            for waiting in [one for one in self._waiting if isinstance(one, Reachability)]:
+                del self._waiting[waiting]
         self._waiting[event] = None
         self._wake.set()
 
