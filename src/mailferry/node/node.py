@@ -126,11 +126,15 @@ class Node:
             )
             await accounts.reload()
             async with self._listening(face), self._controlled(answering):
-                watching = tasks.create_task(accounts.watch())
+                watching = [
+                    tasks.create_task(accounts.watch()),
+                    tasks.create_task(opened.journal.alarm.wait()),
+                ]
                 ready(answering)
                 await self._stopping.wait()
                 self._give_time_to_end()
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
                 face.shut_down()
             await accounts.close()
 
