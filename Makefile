@@ -10,12 +10,13 @@ PYTHON := $(shell for p in python3.11 python3 python3.14 python3.13 python3.12; 
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab demo test check lint types contracts clean
+.PHONY: help setup lab demo test test-system check lint types contracts clean
 
 help:
 	@echo 'make demo     a mail server, a bad line, a node and a mail program at work'
 	@echo '              (ARGS=--once: end by itself with a verdict)'
-	@echo 'make test     all tests, against a real Dovecot among others (ARGS="tests/net -k tls": some)'
+	@echo 'make test     the tests, against a real Dovecot among others (ARGS="tests/net -k tls": some)'
+	@echo 'make test-system  the whole program with real mail programs and servers; slower'
 	@echo 'make check    what every change has to pass: lint, types, layers, tests'
 	@echo 'make setup    the virtual environment only, .venv'
 	@echo 'make clean    remove what was set up and made'
@@ -30,10 +31,14 @@ lab: setup
 demo: setup
 	@$(BIN)/mailferry demo $(ARGS)
 
-# All tests run in two processes, a file's tests in one of them: they share what is costly to make.
-# In each the fast tests come first (tests/conftest.py).  The closing line says how long it took.
+# The tests run in two processes, a file's tests in one of them: they share what is costly to make.
+# The closing line says how long it took.
 test: setup lab
-	@$(BIN)/pytest $(or $(ARGS),-n 2 --dist loadfile)
+	@$(BIN)/pytest $(or $(ARGS),-n 2 --dist loadfile -m "not system")
+
+# The whole program, real mail programs, real servers: one after the other, as they want the machine.
+test-system: setup lab
+	@$(BIN)/pytest $(or $(ARGS),-m system)
 
 lint: setup
 	@$(BIN)/ruff check
