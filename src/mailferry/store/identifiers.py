@@ -288,6 +288,19 @@ def awaiting_remote(connection: apsw.Connection, mailbox: int) -> dict[int, Iden
     return {key: Identity(email_id, content_id) for key, email_id, content_id in found}
 
 
+def mailboxes_awaiting(connection: apsw.Connection, mailboxes: Iterable[int]) -> set[int]:
+    """Return those of the mailboxes in which messages wait for their names at the server."""
+    found = rows(
+        connection,
+        """
+        SELECT DISTINCT mailbox FROM message WHERE remote IS NULL AND at_server = 1
+            AND mailbox IN (SELECT value FROM json_each(?))
+        """,
+        (encode_ids(mailboxes),),
+    )
+    return {mailbox for (mailbox,) in found}
+
+
 def identities(connection: apsw.Connection, ids: Iterable[int]) -> dict[int, Identity]:
     """Return what these messages are known by."""
     found = connection.execute(

@@ -156,6 +156,20 @@ class Edit:
             }
         )
 
+    def inherit_said(self, pairs: Mapping[int, int]) -> None:
+        """Let messages have the server's flags of others that turned out to be the same.
+
+        `pairs` is {the other one: the message that stays}.
+        """
+        self._connection.executemany(
+            """
+            UPDATE message SET said_flags = other.said_flags FROM message AS other
+            WHERE other.id = ? AND other.said_flags IS NOT NULL AND message.id = ?
+            """,
+            pairs.items(),
+        )
+        self.refold(pairs.values())
+
     def list_messages(self, summaries: Iterable[Summary]) -> None:
         """Keep what the server says of messages (by our ids).
 

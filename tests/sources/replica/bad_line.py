@@ -241,8 +241,17 @@ class Renumbering(BadLine):
         return await super().probe(self._taken(operation), blobs)
 
     async def apply(self, attempts: Sequence[Attempt], blobs: BlobReader) -> Sequence[Outcome]:
+        if any(self._is_old(each.operation) for each in attempts):
+            return [Untried(reason="renumbered")] * len(attempts)
         taken = [replace(each, operation=self._taken(each.operation)) for each in attempts]
         return [self._given(each) for each in await super().apply(taken, blobs)]
+
+    def _is_old(self, operation: Operation) -> bool:
+        match operation:
+            case SetFlags() | Expunge() | Copy() | Move():
+                return any(each >> 32 != self.epoch for each in operation.messages)
+            case _:
+                return False
 
     async def lookup(self, attempt: Attempt, taken: Collection[MessageId] = ()) -> Outcome:
         attempt = replace(attempt, operation=self._taken(attempt.operation))

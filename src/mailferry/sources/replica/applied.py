@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from mailferry.mail.message import MessageId
 from mailferry.mail.operation import (
@@ -48,8 +49,9 @@ class Applying:
         translated: Translated,
         outcome: Applied,
         found: Sequence[StoredOperation],
-    ) -> None:
-        """Note that the operations of a parcel were carried out."""
+    ) -> list[int]:
+        """Note that the operations of a parcel were carried out; return those that ended."""
+        ended = [stored.sequence for stored in found]
         match parcel.operation:
             case SetFlags(messages=messages, add=add, remove=remove):
                 # Here first: should we die in between, the change is made once more.
@@ -63,8 +65,11 @@ class Applying:
                     found, lambda connection: identifiers.forget_messages(connection, messages)
                 )
             case Copy() | Move() | Append():
-                for stored in found:
-                    await self._note_births(stored, translated, outcome)
+                ended = [
+                    stored.sequence
+                    for stored in found
+                    if await self._note_births(stored, translated, outcome)
+                ]
             case CreateMailbox() | RenameMailbox() | DeleteMailbox():
                 for stored in found:
                     await self._note_list(stored, outcome)
@@ -72,6 +77,7 @@ class Applying:
                 await self._note_subscriptions(self._core.subscribed | {path}, found)
             case Unsubscribe(path=path):
                 await self._note_subscriptions(self._core.subscribed - {path}, found)
+        return ended
 
     async def _finish(
         self, found: Sequence[StoredOperation], also: Callable[[Connection], object]
@@ -91,49 +97,32 @@ class Applying:
 
     async def _note_births(
         self, stored: StoredOperation, translated: Translated, outcome: Applied
-    ) -> None:
+    ) -> bool:
+        """Note what a copy, move or append made; return False when it has to be made elsewhere."""
         core = self._core
         mailbox = births_in(stored.operation)
-        names = self._names(stored, translated, outcome)
-        absent = {birth.message for birth in stored.result.births} - names.keys()
-        gone = set(messages_of(stored.operation)) if isinstance(stored.operation, Move) else set()
         if isinstance(stored.operation, Append):
             for birth in stored.result.births:
                 await self._adopt_content(birth.message)
-
-        def unit(connection: Connection) -> set[int]:
-            theirs = _make_way(connection, mailbox, names)
-            identifiers.name_messages(connection, names)
-            for message in names:
-                blobs.unpin(connection, message)
-            identifiers.forget_messages(connection, absent | gone | theirs)
-            operations.move_on(
-                connection, [stored.sequence], OperationState.APPLIED, now=core.clock()
+        now = core.clock()
+        noted = await core.journal.write(
+            lambda connection: _note_made(
+                connection, core.account, stored, _told(stored, translated, outcome), now
             )
-            operations.trim_history(connection, core.account)
-            return theirs
+        )
+        if noted is None:  # Its target went, and it was given another one, while it was made there.
+            core.pending.set_state(stored.sequence, OperationState.COMMITTED)
+            core.committed.set()
+            return False
 
-        theirs = await core.journal.write(unit)
-        await core.edit(lambda edit: edit.remove(absent | gone | theirs))
-        if None in names.values():
+        def show(edit: Edit) -> None:
+            edit.inherit_said(noted.others)
+            edit.remove(noted.gone)
+
+        await core.edit(show, noted.others.values())
+        if noted.unnamed:
             self._mirror.want(mailbox)
-
-    def _names(
-        self, stored: StoredOperation, translated: Translated, outcome: Applied
-    ) -> dict[int, MessageId | None]:
-        """Return {our new message: its name there}, None where the server did not tell.
-
-        Where it told of some, those it did not tell of were not made.
-        """
-        births = stored.result.births
-        if not outcome.created:
-            return {birth.message: None for birth in births}
-        by_original = {birth.original: birth.message for birth in births}
-        return {
-            by_original[original]: name
-            for theirs, name in outcome.created
-            if (original := translated.ours.get(theirs, 0)) in by_original
-        }
+        return True
 
     def is_somebody_elses(self, parcel: Parcel, outcome: Applied) -> bool:
         """Whether what was found at the server is what another operation made here."""
@@ -213,16 +202,82 @@ class Applying:
         await self._finish(found, lambda connection: None)
 
 
-def _make_way(connection: Connection, mailbox: int, names: dict[int, MessageId | None]) -> set[int]:
-    """Free the names that others hold; return those of them that are to be forgotten.
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What the journal's transaction did."""
+
+    others: dict[int, int]
+    """{message that turned out to be one of ours: which one}."""
+    gone: set[int]
+    unnamed: bool
+    """The server did not tell what it calls what was made."""
+
+
+def _told(
+    stored: StoredOperation, translated: Translated, outcome: Applied
+) -> dict[int, MessageId] | None:
+    """Return {UID of what was made here: its name there}, None where the server did not tell.
+
+    By UID, because a message may have come back under a new id while it was carried out: in the
+    operation its id is replaced then, its first UID stays.
+    """
+    if not outcome.created:
+        return None
+    by_original = {birth.original: birth.uid for birth in stored.result.births}
+    return {
+        by_original[original]: name
+        for theirs, name in outcome.created
+        if (original := translated.ours.get(theirs, 0)) in by_original
+    }
+
+
+def _note_made(
+    connection: Connection,
+    account: int,
+    stored: StoredOperation,
+    told: dict[int, MessageId] | None,
+    now: datetime,
+) -> _Noted | None:
+    current = operations.find(connection, account, stored.operation.id) or stored
+    mailbox = births_in(current.operation)
+    if mailbox != births_in(stored.operation):
+        operations.move_on(connection, [stored.sequence], OperationState.COMMITTED, now=now)
+        return None
+    # Where the server told of some, those that it did not tell of were not made.
+    names: dict[int, MessageId | None] = {
+        birth.message: None if told is None else told[birth.uid]
+        for birth in current.result.births
+        if told is None or birth.uid in told
+    }
+    others = _make_way(connection, mailbox, names)
+    identifiers.name_messages(connection, names)
+    for message in names:
+        blobs.unpin(connection, message)
+    gone = {birth.message for birth in current.result.births} - names.keys() | others.keys()
+    if isinstance(current.operation, Move):
+        gone.update(messages_of(current.operation))
+    identifiers.forget_messages(connection, gone)
+    operations.move_on(connection, [stored.sequence], OperationState.APPLIED, now=now)
+    operations.trim_history(connection, account)
+    return _Noted(others, gone, unnamed=told is None)
+
+
+def _make_way(
+    connection: Connection, mailbox: int, names: dict[int, MessageId | None]
+) -> dict[int, int]:
+    """Free the names that others hold; return {one that is to be forgotten: whose name it had}.
 
     A message that was found at the server while nobody knew that it is ours is ours.  One that was
     made here too, and was taken for the one by its content, has to be looked for again.
     """
-    wanted = [name for name in names.values() if name is not None]
-    holders = {key for key, _ in identifiers.by_remote(connection, mailbox, wanted).values()}
-    mapped = identifiers.messages(connection, holders - names.keys())
+    ours = {name: message for message, name in names.items() if name is not None}
+    holders = {
+        key: ours[name]
+        for name, (key, _) in identifiers.by_remote(connection, mailbox, ours).items()
+        if key != ours[name]
+    }
+    mapped = identifiers.messages(connection, holders)
     identifiers.name_messages(connection, {key: None for key, each in mapped.items() if each.born})
-    found = {key for key, each in mapped.items() if not each.born}
+    found = {key: holders[key] for key, each in mapped.items() if not each.born}
     identifiers.forget_messages(connection, found)
     return found

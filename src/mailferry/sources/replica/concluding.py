@@ -42,6 +42,7 @@ from mailferry.sources.replica.translating import (
 )
 from mailferry.sources.replica.undoing import Undo, partly, undo, whole
 from mailferry.store import operations
+from mailferry.store.codec import mailbox_key
 from mailferry.store.operations import StoredOperation
 from mailferry.sync.journal import Event, next_state
 from mailferry.sync.plan import Parcel, removed_by
@@ -151,6 +152,12 @@ class Concluding:
             case Untried():
                 self.put_off(covers)
                 await self._back(covers)
+                self._look_at_mailbox_of(sent.parcel)  # Its messages may have other names now.
+
+    def _look_at_mailbox_of(self, parcel: Parcel) -> None:
+        mailbox = getattr(parcel.operation, "mailbox", None)
+        if mailbox is not None:
+            self._mirror.want(mailbox_key(mailbox))
 
     async def looked_up(self, sent: Sent, outcome: Outcome, probe: Probe | None) -> None:
         """Follow up what was found at the server after an unknown outcome."""
@@ -216,8 +223,7 @@ class Concluding:
         found = [stored for each in parcel.covers if (stored := self._core.pending.get(each))]
         for stored in found:
             next_state(stored.state, Event.APPLIED, stored.operation.nature)
-        await self._applying.note(parcel, translated, outcome, found)
-        self._let_go(parcel.covers)
+        self._let_go(await self._applying.note(parcel, translated, outcome, found))
         self._core.refold_list()
 
     async def _back(self, sequences: Sequence[int]) -> None:
@@ -331,12 +337,18 @@ class Concluding:
         await self._undo_refused(stored, reason)
 
     async def _undo_refused(self, stored: StoredOperation, reason: str) -> None:
+        undone = await undo(self._core, lambda: self._plan_refusal(stored.sequence, reason))
+        self._let_go(each.stored.sequence for each in undone if each.state is not None)
+
+    def _plan_refusal(self, sequence: int, reason: str) -> list[Undo]:
+        stored = self._core.pending.get(sequence)
+        if stored is None:
+            return []
         next_state(stored.state, Event.REFUSED, stored.operation.nature)
         undos = [whole(stored, OperationState.REFUSED, reason)]
         if isinstance(stored.operation, Copy):
             undos += self._relying_on(stored)
-        await undo(self._core, undos)
-        self._let_go(each.stored.sequence for each in undos if each.state is not None)
+        return undos
 
     def _relying_on(self, copy: StoredOperation) -> list[Undo]:
         """Return what must not be done when a copy was not made: removing the originals.

@@ -94,6 +94,9 @@ class Core:
         """Set when there may be bodies to be fetched ahead of time."""
         self.unknown_since: dict[int, float] = {}
         """Operations whose outcome is unknown: sequence -> when the line died (loop time)."""
+        self.identities = asyncio.Lock()
+        """Held by who gives messages other ids, and by who knows messages by their ids for longer
+        than one step.  Locks are taken in the order `exchanging`, `identities`, `numbering`."""
         self.edits_owed = 0
         """Changes of what is shown that wait for room on the disk."""
         self._shown_by_id: dict[MailboxId, ListedMailbox] = {}

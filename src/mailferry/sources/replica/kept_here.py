@@ -45,6 +45,10 @@ class KeptHereOperations:
 
     async def carry_out(self, stored: StoredOperation, messages: frozenset[int]) -> bool:
         """Carry an operation out for messages that are kept here; True: nothing of it is left."""
+        async with self._core.identities:
+            return await self._carry_out(stored, messages)
+
+    async def _carry_out(self, stored: StoredOperation, messages: frozenset[int]) -> bool:
         match stored.operation:
             case SetFlags(add=add, remove=remove):
                 await self._core.edit(

@@ -133,13 +133,15 @@ class Mirror:
 
     async def _look_at_all(self) -> None:
         statuses = await self.take_list()
+        awaiting = identifiers.mailboxes_awaiting(self._core.journal.reader, statuses)
         is_gone = False
         # Those that failed come last: whatever is the matter with one, the others get their news.
         for key in sorted(statuses, key=lambda key: self._failures.get(key, 0)):
             mailbox = statuses[key]
             token = view.token(self._core.store.reader, key)
             state = None if mailbox.status is None else mailbox.status.state
-            if not mailbox.selectable or (state is not None and state == token):
+            unchanged = state is not None and state == token and key not in awaiting
+            if unchanged or not mailbox.selectable:
                 continue
             is_gone = await self._take(key) or is_gone
         if is_gone:
@@ -213,9 +215,9 @@ class Mirror:
         )
         gone = [key for key in match.missing if await self._is_gone(key)]
         subscribed = frozenset(each.path for each in listed if each.subscribed)
-        made = await self._note_list(match)
+        made = await core.finish(self._note_list(match))
         for key in gone:
-            await self._recovering.mailbox_gone(key)
+            await core.finish(self._recovering.mailbox_gone(key))
         if subscribed != core.subscribed:
             await core.edit(lambda edit: edit.set_subscriptions(subscribed))
             core.subscribed = subscribed

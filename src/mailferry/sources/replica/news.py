@@ -16,7 +16,7 @@ version, under a new UID, takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from mailferry import observe
@@ -28,8 +28,9 @@ from mailferry.sources.replica.core import Box, Core
 from mailferry.sources.replica.listing import LISTED_AND_IDS, Listing
 from mailferry.sources.replica.pending import removed_by
 from mailferry.sources.replica.settings import BodyPolicy
-from mailferry.sources.replica.undoing import partly, undo
+from mailferry.sources.replica.undoing import Undo, partly, undo
 from mailferry.store import identifiers, view
+from mailferry.store.database import Connection
 from mailferry.store.shown import Arrival
 from mailferry.sync.identity import Identity, match_born, match_unique
 
@@ -92,20 +93,17 @@ class News:
         while True:
             changes = await self._ask(remote, since)
             there: There = {each.id: each.flags for each in (*changes.created, *changes.updated)}
-            gone = await self._known(box, changes.destroyed)
+            gone = set(changes.destroyed)
             if changes.present is not None:
                 gone |= await self._compare(box, changes.present, there)
-            known = await self._known(box, there)
-            new = {key: flags for key, flags in there.items() if key not in known}
-            named = await self._find_awaited(box, remote, new, complete=not changes.has_more)
-            await self._absorb(
-                box,
-                said={known[key]: flags for key, flags in there.items() if key in known},
-                new={key: flags for key, flags in new.items() if key not in named},
-                gone=gone.values(),
-                token=changes.new_state,
-                wanted=self._wanted(is_first=False),
-            )
+            unknown = set(there) - (await self._known(box, there)).keys()
+            theirs = await self._identify(box, remote, unknown, renumbered=False)
+            await self._find_awaited(box, theirs, complete=not changes.has_more)
+            await self._take_known(box, there, gone)
+            new = await self._take_new(box, there, wanted=self._wanted(is_first=False))
+            await self._note_token(box, changes.new_state)
+            if new:
+                await self._list_new(box)
             if not changes.has_more:
                 return
             since = changes.new_state
@@ -121,16 +119,16 @@ class News:
 
     async def _compare(
         self, box: Box, present: Sequence[tuple[int, int]], there: There
-    ) -> dict[MessageId, int]:
+    ) -> set[MessageId]:
         """Add to `there` what is present and unknown; return what is known and not present."""
-        gone = await self._core.journal.read(
+        known = await self._core.journal.read(
             lambda connection: identifiers.all_remotes(connection, box.id)
         )
         for first, last in present:
             for name in map(MessageId, range(first, last + 1)):
-                if gone.pop(name, None) is None:
+                if known.pop(name, None) is None:
                     there.setdefault(name, None)
-        return gone
+        return set(known)
 
     # Everything at once
 
@@ -139,26 +137,22 @@ class News:
         known = await self._core.journal.read(
             lambda connection: identifiers.all_remotes(connection, box.id)
         )
-        new = {key: flags for key, flags in there.items() if key not in known}
-        lost = {key: ours for key, ours in known.items() if key not in there}
-        named = await self._find_awaited(box, remote, new, complete=True)
-        if new and lost:
-            named |= await self._match_again(box, remote, new, lost)
-        here = {**known, **named}
+        unknown, gone = there.keys() - known.keys(), known.keys() - there.keys()
+        renumbered = bool(unknown and gone)
+        theirs = await self._identify(box, remote, unknown, renumbered=renumbered)
+        await self._find_awaited(box, theirs, complete=True)
+        if renumbered:
+            await self._match_again(box, theirs, gone)
         # What came before the new state must be known now: nobody will tell of it again.
-        unsaid = sorted(key for key, flags in there.items() if flags is None and key in here)
-        there.update(await self._listing.flags_there(remote, unsaid))
-        gone = set(lost.values()) - set(named.values())
-        await self._absorb(
-            box,
-            said={here[key]: flags for key, flags in there.items() if key in here},
-            new={key: flags for key, flags in new.items() if key not in named},
-            gone=gone,
-            token=state,
-            wanted=self._wanted(is_first=not known),
-        )
-        if new and gone:
-            await self._refuse_removals(gone)
+        unsaid = [name for name in await self._known(box, there) if there[name] is None]
+        there.update(await self._listing.flags_there(remote, sorted(unsaid)))
+        lost = await self._take_known(box, there, gone)
+        new = await self._take_new(box, there, wanted=self._wanted(is_first=not known))
+        await self._note_token(box, state)
+        if renumbered and lost:
+            await self._refuse_removals(lost)
+        if new:
+            await self._list_new(box)
 
     async def _everything_there(self, remote: MailboxId) -> tuple[There, State]:
         there: There = {}
@@ -174,51 +168,67 @@ class News:
                 return there, changes.new_state
             changes = await self._ask(remote, changes.new_state)
 
+    # Names that have changed, and names of messages that were made here
+
+    async def _identify(
+        self, box: Box, remote: MailboxId, unknown: Collection[MessageId], *, renumbered: bool
+    ) -> dict[int, Identity]:
+        """Return what unknown messages are known by, where one of ours may be among them."""
+        awaiting = identifiers.mailboxes_awaiting(self._core.journal.reader, [box.id])
+        if not unknown or not (awaiting or renumbered):
+            return {}
+        return await self._listing.identify_remote(remote, sorted(unknown))
+
     async def _match_again(
-        self, box: Box, remote: MailboxId, new: There, lost: Mapping[MessageId, int]
-    ) -> dict[MessageId, int]:
-        """Find the missing messages among the new ones; return {new name: our id}."""
-        theirs = await self._listing.identify_remote(remote, sorted(new))
-        ours = await self._core.journal.read(
-            lambda connection: identifiers.identities(connection, lost.values())
-        )
-        pairs = {MessageId(name): key for name, key in match_unique(ours, theirs).items()}
+        self, box: Box, theirs: Mapping[int, Identity], gone: Collection[MessageId]
+    ) -> None:
+        """Find the missing messages among the new ones, and note their new names."""
+
+        def unit(connection: Connection) -> int:
+            ours = identifiers.by_remote(connection, box.id, gone)
+            known = identifiers.identities(connection, [key for key, _ in ours.values()])
+            new = theirs.keys() - identifiers.by_remote(connection, box.id, _names(theirs)).keys()
+            pairs = match_unique(known, {name: theirs[name] for name in new})
+            _name(connection, pairs)
+            return len(pairs)
+
+        matched = await self._core.journal.write(unit)
         _log.info(
             "names changed at the server mailbox=%s matched=%d lost=%d new=%d",
-            box.id, len(pairs), len(lost) - len(pairs), len(new) - len(pairs),
+            box.id, matched, len(gone) - matched, len(theirs) - matched,
         )  # fmt: skip
-        await self._name(pairs)
-        return pairs
 
     async def _refuse_removals(self, doubtful: set[int]) -> None:
         """Take back what waits to remove messages that cannot be told from others any more."""
-        removals = [
-            partly(stored, named, "the server renumbered its messages, and this one is doubtful")
-            for stored in self._core.pending.naming(doubtful)
-            if (named := removed_by(stored.operation) & doubtful)
-        ]
-        if removals:
-            await undo(self._core, removals)
+        pending = self._core.pending
+        reason = "the server renumbered its messages, and this one is doubtful"
 
-    # Messages that were made here
+        def plan() -> list[Undo]:
+            return [
+                partly(stored, named, reason)
+                for stored in pending.naming(doubtful)
+                if (named := removed_by(stored.operation) & doubtful)
+            ]
+
+        await self._core.finish(undo(self._core, plan))
 
     async def _find_awaited(
-        self, box: Box, remote: MailboxId, new: There, *, complete: bool
-    ) -> dict[MessageId, int]:
+        self, box: Box, theirs: Mapping[int, Identity], *, complete: bool
+    ) -> None:
         """Find messages made here, whose names are not known, among the new ones."""
-        ours = identifiers.awaiting_remote(self._core.journal.reader, box.id)
-        if not ours:
+
+        def unit(connection: Connection) -> tuple[set[int], int]:
+            ours = identifiers.awaiting_remote(connection, box.id)
+            pairs = match_born(ours, theirs)
+            _name(connection, pairs)
+            return ours.keys() - pairs.values(), len(pairs)
+
+        if not identifiers.mailboxes_awaiting(self._core.journal.reader, [box.id]):
             self._awaited.pop(box.id, None)
-            return {}
-        theirs: dict[int, Identity] = {}
-        if new:
-            theirs = await self._listing.identify_remote(remote, sorted(new))
-        pairs = {MessageId(name): key for name, key in match_born(ours, theirs).items()}
-        await self._name(pairs)
+            return
+        missing, matched = await self._core.journal.write(unit)
         if complete:
-            missing = set(ours) - set(pairs.values())
-            await self._give_up(box, missing, found_others=len(new) > len(pairs))
-        return pairs
+            await self._give_up(box, missing, found_others=len(theirs) > matched)
 
     async def _give_up(self, box: Box, missing: set[int], *, found_others: bool) -> None:
         """Drop messages in whose place the server has others."""
@@ -229,38 +239,33 @@ class News:
         }
         if rewritten:
             _log.info("messages rewritten by the server count=%d", len(rewritten))
-            await self._forget(rewritten)
-
-    async def _name(self, pairs: Mapping[MessageId, int]) -> None:
-        if pairs:
-            names = {key: name for name, key in pairs.items()}
-            await self._core.journal.write(
-                lambda connection: identifiers.name_messages(connection, names)
-            )
+            await self._core.finish(forget(self._core, list(rewritten)))
 
     # Taking in
 
-    async def _absorb(
-        self,
-        box: Box,
-        *,
-        said: Mapping[int, frozenset[Flag] | None],
-        new: There,
-        gone: Iterable[int],
-        token: State,
-        wanted: bool,
-    ) -> None:
+    async def _take_known(self, box: Box, there: There, gone: Collection[MessageId]) -> set[int]:
+        """Take in flags, and what is not there any more; return which messages that were."""
         core = self._core
-        await self._forget(gone)
-        flags = {key: each for key, each in said.items() if each is not None}
-        for part in _parts(sorted(flags)):
-            await self._say({key: flags[key] for key in part})
-        for names in _parts(sorted(new)):
-            await self._arrive(box, names, new, wanted=wanted)
-        if view.token(core.store.reader, box.id) != token:
-            await core.edit(lambda edit: edit.set_token(box.id, token))
-        if new:
-            await self._list_new(box)
+        async with core.identities:
+            lost = set((await self._known(box, gone)).values())
+            for part in _parts(sorted(lost)):
+                await core.finish(forget(core, part))
+            known = await self._known(box, there)
+            flags = {key: each for name, key in known.items() if (each := there[name]) is not None}
+            for part in _parts(sorted(flags)):
+                await self._say({key: flags[key] for key in part})
+        return lost
+
+    async def _take_new(self, box: Box, there: There, *, wanted: bool) -> bool:
+        """Take in messages that are new; return whether there were any."""
+        new = sorted(there.keys() - (await self._known(box, there)).keys())
+        for names in _parts(new):
+            await self._core.finish(self._arrive(box, names, there, wanted=wanted))
+        return bool(new)
+
+    async def _note_token(self, box: Box, token: State) -> None:
+        if view.token(self._core.store.reader, box.id) != token:
+            await self._core.edit(lambda edit: edit.set_token(box.id, token))
 
     def _wanted(self, *, is_first: bool) -> bool:
         """Whether bodies of new messages are fetched ahead of time."""
@@ -292,15 +297,23 @@ class News:
         else:
             self._listing.want(box.id)
 
-    async def _forget(self, gone: Iterable[int]) -> None:
-        for part in _parts(list(gone)):
-            await forget(self._core, part)
+
+# What follows changes the journal and then the replica: it is run to its end (`Core.finish`).
 
 
 async def forget(core: Core, messages: Sequence[int]) -> None:
     """Forget messages that are not at the server any more."""
     await core.edit(lambda edit: edit.remove(messages))
     await core.journal.write(lambda connection: identifiers.forget_messages(connection, messages))
+
+
+def _name(connection: Connection, pairs: Mapping[int, int]) -> None:
+    """Note names: {name there: our id}."""
+    identifiers.name_messages(connection, {key: MessageId(name) for name, key in pairs.items()})
+
+
+def _names(theirs: Iterable[int]) -> list[MessageId]:
+    return [MessageId(name) for name in theirs]
 
 
 def _parts(keys: Sequence[T]) -> list[Sequence[T]]:

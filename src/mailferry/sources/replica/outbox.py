@@ -195,7 +195,7 @@ class Outbox:
                 case Moot() | Impossible() | KeptHere():
                     await self._send(sent)
                     sent = []
-                    await self._concluding.without_trying(parcel, translation)
+                    await self._core.finish(self._concluding.without_trying(parcel, translation))
         await self._send(sent)
 
     def _ask_for_names(self, parcel: Parcel, why: NotYet) -> None:
@@ -223,9 +223,15 @@ class Outbox:
             outcomes: Sequence[Outcome] = await core.upstream.apply(attempts, self._blobs)
         except MailError as exc:  # The contract has none, but nothing may be believed untried.
             outcomes = [OutcomeUnknown(reason=str(exc))] * len(attempts)
+        # To the end, even if we are being closed: what the server did must not be half noted.
+        await core.finish(self._conclude(sent, attempts, outcomes))
+        self._report(outcomes)
+
+    async def _conclude(
+        self, sent: Sequence[Sent], attempts: Sequence[Attempt], outcomes: Sequence[Outcome]
+    ) -> None:
         for each, attempt, outcome in zip(sent, attempts, outcomes, strict=True):
             await self._concluding.conclude(each, outcome, attempt.probe)
-        self._report(outcomes)
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Tell the line how it went, and the mirror to look where names may have changed."""
@@ -268,14 +274,15 @@ class Outbox:
             async with core.exchanging(_mailboxes_of(stored)):
                 translation = translate(core, stored.operation)
                 if not isinstance(translation, Translated):
-                    await self._concluding.in_doubt_without_names(parcel, translation)
+                    await core.finish(self._concluding.in_doubt_without_names(parcel, translation))
                     return
                 attempt = Attempt(operation=translation.operation, probe=stored.probe)
                 outcome: Outcome = Untried(reason="bears repeating")
                 if stored.probe is not None:
                     outcome = await core.upstream.lookup(attempt, self._taken(stored))
                     core.line.succeeded()
-                await self._concluding.looked_up(Sent(parcel, translation), outcome, stored.probe)
+                found = Sent(parcel, translation)
+                await core.finish(self._concluding.looked_up(found, outcome, stored.probe))
         except MailError as exc:
             _log.info("lookup interrupted sequence=%d reason=%s", sequence, exc)
             self._concluding.put_off([sequence])

@@ -97,8 +97,20 @@ class Recovering:
 
         All of them make messages in one and the same mailbox.
         """
+        async with self._core.identities:
+            current = [self._core.pending.get(each.sequence) for each in coming]
+            moving = [each for each in current if each is not None]
+            if moving:
+                await self._file(moving, await self._mailbox(), reason, final)
+
+    async def _file(
+        self,
+        coming: Sequence[StoredOperation],
+        recovered: Box,
+        reason: str,
+        final: OperationState | None,
+    ) -> None:
         core = self._core
-        recovered = await self._mailbox()
         source = births_in(coming[0].operation)
         births = [birth.message for each in coming for birth in each.result.births]
         others = core.pending.naming(births)

@@ -107,9 +107,11 @@ class Settling:
             await self._commit(
                 [due.sequence for due in dues if due.state is OperationState.COMMITTED]
             )
-            undos = [each for due in dues if (each := self._undo(due)) is not None]
-            if undos:
-                await undo(self._core, undos)
+            if any(due.state is not OperationState.COMMITTED for due in dues):
+                await undo(
+                    self._core,
+                    lambda: [each for due in dues if (each := self._undo(due)) is not None],
+                )
         except StorageFull as exc:
             _log.warning("operations are settled when there is room reason=%s", exc)
             self._owed.update((due.sequence, due) for due in dues if self._is_staged(due.sequence))

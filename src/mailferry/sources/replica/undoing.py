@@ -9,7 +9,7 @@ An operation can also be taken back for some of its messages only: it stays, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -83,8 +83,19 @@ class _Done:
     uid_validities: dict[int, int]
 
 
-async def undo(core: Core, undos: Sequence[Undo]) -> None:
-    """Take operations back, the last one first."""
+async def undo(core: Core, plan: Callable[[], Sequence[Undo]]) -> Sequence[Undo]:
+    """Take operations back, the last one first; return what was taken back.
+
+    `plan` is asked for it when nobody else gives messages other ids any more.
+    """
+    async with core.identities:
+        undos = plan()
+        if undos:
+            await _undo(core, undos)
+        return undos
+
+
+async def _undo(core: Core, undos: Sequence[Undo]) -> None:
     ordered = sorted(undos, key=lambda each: each.stored.sequence, reverse=True)
     returning = {id(each): _returning(core.pending, each, undos) for each in ordered}
     named = {message for each in ordered for message in _concerned(each)}
