@@ -58,9 +58,11 @@ async def connect(host: str, port: int, *, timeout_s: float) -> SocketStream:
         OSError: the name is unknown, or nobody accepts connections there.
     """
     loop = asyncio.get_running_loop()
+    # asyncio's race leaves a socket open when it is cancelled at its end: no race for one address.
+    delay_s = None if _is_address(host) else HAPPY_EYEBALLS_DELAY_S
     async with asyncio.timeout(timeout_s):
         _, stream = await loop.create_connection(
-            SocketStream, host, port, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S
+            SocketStream, host, port, happy_eyeballs_delay=delay_s
         )
     return stream
 
@@ -297,6 +299,14 @@ class SocketStream(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0)
         while self.unsent and self._failure is None:
             await self._change.wait()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _address_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:

@@ -76,7 +76,7 @@ RESPONSES = [
     # Limits: the line goes, its literals with it, the stream stays in step.
     (
         b"* " + b"x" * 39 + b" {4}\r\nA1\r\n y\r\na1 OK\r\n",
-        [LineRefused(b"* " + b"x" * 39 + b" {4}", "the line is too long"), Line(b"a1 OK", ())],
+        [LineRefused(b"* " + b"x" * 38, "the line is too long"), Line(b"a1 OK", ())],
     ),
     (
         b"* {1}\r\na {1}\r\nb {1}\r\nc {2}\r\n\r\n end\r\na1 OK\r\n",

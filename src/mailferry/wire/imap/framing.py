@@ -243,12 +243,10 @@ class _Framer:
         room = self._limits.line_length_max - len(self._text)
         if line is None:
             if len(self._buffer) > room + MARKER_LENGTH_MAX:
-                self._text += self._buffer.peek(REFUSED_TEXT_LENGTH_MAX)
-                self._drop("the line is too long", _State.SKIP_LINE)
+                self._drop_long(self._buffer.peek(REFUSED_TEXT_LENGTH_MAX))
             return None
         if len(line) > room:
-            self._text += line[:REFUSED_TEXT_LENGTH_MAX]
-            self._drop("the line is too long", _State.SKIP_LINE)
+            self._drop_long(line[:REFUSED_TEXT_LENGTH_MAX])
             return self._line_dropped(line)
         marker = _find_marker(line)
         if marker is not None and self._is_marker(line):
@@ -352,6 +350,12 @@ class _Framer:
             self._drop(reason, _State.SKIP_LITERAL)
         else:
             self._drop(reason, _State.REFUSED)
+
+    def _drop_long(self, begin: bytes) -> None:
+        """Give up a line that is too long; report what is here however its octets came in pieces."""
+        self._text += begin
+        del self._text[self._limits.line_length_max :]
+        self._drop("the line is too long", _State.SKIP_LINE)
 
     def _drop(self, reason: str, state: _State) -> None:
         """Give up the current line; `state` says what comes first."""
