@@ -105,6 +105,14 @@ async def test_a_port_that_is_taken_is_told_and_everything_is_closed(tmp_path: P
         pass  # The directory is free again.
 
 
+async def _until_ready(answering: Answering) -> int:
+    """Wait until the one account is ready; return the port to log in at."""
+    async with asyncio.timeout(15):
+        while [one.state for one in (await answering.status()).accounts] != ["ready"]:
+            await asyncio.sleep(0.02)
+    return (await answering.status()).listeners[0].port
+
+
 def _log_in(port: int, login: str) -> imaplib.IMAP4:
     client = imaplib.IMAP4(HOST, port)
     client.login(login, PASSWORD)
@@ -116,7 +124,7 @@ async def test_sessions_are_told_goodbye(tmp_path: Path) -> None:
         await asyncio.to_thread(_add_account, tmp_path, server.port, server.password)
         node = _node(tmp_path)
         async with _running(node) as answering:
-            port = (await answering.status()).listeners[0].port
+            port = await _until_ready(answering)
             client = await asyncio.to_thread(_log_in, port, "boat")
             node.stop()
             last = await asyncio.to_thread(client.readline)
@@ -129,7 +137,7 @@ async def test_one_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> No
         await asyncio.to_thread(_add_account, tmp_path, server.port, server.password)
         node = _node(tmp_path, stop_timeout_s=1)
         async with _running(node) as answering:
-            port = (await answering.status()).listeners[0].port
+            port = await _until_ready(answering)
             client = await asyncio.to_thread(_log_in, port, "boat")
             # A command of which the second half never comes.
             await asyncio.to_thread(client.send, b"a1 APPEND INBOX {100}\r\nhalf")
@@ -141,10 +149,7 @@ async def test_one_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> No
 async def test_accounts_that_are_added_run(tmp_path: Path) -> None:
     async with mail_server() as server, _running(_node(tmp_path)) as answering:
         await asyncio.to_thread(_add_account, tmp_path, server.port, server.password)
-        async with asyncio.timeout(15):
-            while not (await answering.status()).accounts:
-                await asyncio.sleep(0.05)  # It looks once a second.
-        port = (await answering.status()).listeners[0].port
+        port = await _until_ready(answering)
         client = await asyncio.to_thread(_log_in, port, "boat")
         kind, _ = await asyncio.to_thread(client.select)
         assert kind == "OK"
